@@ -2,8 +2,8 @@
 
 | Exception | Meaning | What happens |
 |---|---|---|
-| `ConfigurationError` | the operator's file or command cannot be used | told on the terminal, exit code 2 |
-| `StoreError` | the database cannot be used | told on the terminal, exit code 1 |
+| `ConfigurationError` | the operator's file or command is unusable | told on the terminal, exit 2 |
+| `StoreError` | the database cannot be used | told on the terminal, exit 1 |
 | `LocalProtocolError` | we broke a protocol: a bug | traceback logged, that session ends |
 | `RemoteProtocolError` | the peer broke it | retry with backoff |
 | `ConnectionLost` | the link went | retry with backoff and jitter |
