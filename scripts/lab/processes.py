@@ -1,0 +1,153 @@
+"""Real processes beside the gateway: started, waited for, and ended with nothing left behind.
+
+The demo and the end-to-end tests use the same ones. What is started runs in a session of its own,
+so that Ctrl-C reaches only us, and we end it in order.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+START_SECONDS = 30
+STOP_SECONDS = 10
+KILL_SECONDS = 5
+LOOK_AGAIN_SECONDS = 0.02
+TAIL_LINES = 40
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class ProcessFailed(AssertionError):
+    """A process ended early, or did not come up in time; the message ends in its log's tail."""
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """Return the last lines of a log, for a person."""
+    text = log.read_text("utf-8", "replace") if log.exists() else ""
+    return "\n".join(text.splitlines()[-lines:]) or "(its log is empty)"
+
+
+@contextmanager
+def scratch_folder(name: str) -> Generator[Path, None, None]:
+    """Give a private folder that is removed at the end; its path is short, as sockets need."""
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True) as path:
+        yield Path(path).resolve()
+
+
+@attrs.frozen
+class Running:
+    """A process that was started; its output, both kinds, goes to `log`."""
+
+    name: str
+    process: trio.Process
+    log: Path
+
+    def log_tail(self) -> str:
+        return tail(self.log)
+
+    def check_alive(self) -> None:
+        """Raise `ProcessFailed` when it has ended."""
+        if self.process.poll() is not None:
+            raise ProcessFailed(
+                f"{self.name} ended with {self.process.returncode}\n{self.log_tail()}"
+            )
+
+    async def wait_line(self, start: str) -> str:
+        """Wait until the log has a whole line beginning with `start`, and return that line.
+
+        Raises `ProcessFailed` when the process ends first, or within `START_SECONDS`.
+        """
+        with trio.move_on_after(START_SECONDS):
+            while True:
+                alive = self.process.poll() is None
+                text = self.log.read_text("utf-8", "replace")
+                for line in text[: text.rfind("\n") + 1].splitlines():
+                    if line.startswith(start):
+                        return line
+                if not alive:
+                    self.check_alive()
+                await trio.sleep(LOOK_AGAIN_SECONDS)
+        raise ProcessFailed(
+            f"{self.name} printed no line {start!r} in {START_SECONDS} s\n{self.log_tail()}"
+        )
+
+    async def wait_port(self, port: int) -> None:
+        """Wait until `port` on 127.0.0.1 accepts connections. Raises as `wait_line`."""
+        with trio.move_on_after(START_SECONDS):
+            while True:
+                self.check_alive()
+                try:
+                    stream = await trio.open_tcp_stream("127.0.0.1", port)
+                except OSError:
+                    await trio.sleep(LOOK_AGAIN_SECONDS)
+                else:
+                    await stream.aclose()
+                    return
+        raise ProcessFailed(
+            f"{self.name} did not listen on {port} in {START_SECONDS} s\n{self.log_tail()}"
+        )
+
+    async def stop(self) -> int:
+        """End it by SIGTERM, or by force when that does not help, and return its exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> int:
+        """End it at once, as kill -9 does, and return its exit code."""
+        return await self._end(signal.SIGKILL)
+
+    async def _end(self, how: signal.Signals) -> int:
+        for number, seconds in ((how, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+            if self.process.poll() is None:
+                self.process.send_signal(number)
+            with trio.move_on_after(seconds, shield=True):
+                return await self.process.wait()
+        raise ProcessFailed(f"{self.name} (process {self.process.pid}) cannot be ended")
+
+
+@asynccontextmanager
+async def running(
+    name: str,
+    command: Sequence[str | Path],
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> AsyncGenerator[Running, None]:
+    """Start a process; leaving ends it. Output is added to `log`."""
+    with log.open("ab") as output:
+        process = await trio.lowlevel.open_process(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            env={**os.environ, "PYTHONUTF8": "1", **(environment or {})},
+            start_new_session=True,
+        )
+    started = Running(name, process, log)
+    try:
+        yield started
+    finally:
+        await started.stop()
+
+
+def python_module(module: str, *arguments: str | Path) -> list[str | Path]:
+    """Return the command that runs `module` with the interpreter we run on."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+@asynccontextmanager
+async def running_gateway(config: Path) -> AsyncGenerator[Running, None]:
+    """Run `balcony run` and wait until its links are up; its log is beside the configuration."""
+    log = config.with_suffix(".log")
+    command = python_module("gateway", "run", "--config", config)
+    async with running("balcony", command, log) as gateway:
+        await gateway.wait_line("balcony: ready")
+        yield gateway

@@ -1,0 +1,131 @@
+"""The harness itself, before anything of the gateway is judged with it."""
+
+import pytest
+import trio
+
+from scripts.lab.jabber import NotSeen, jabber_client
+from scripts.lab.processes import ProcessFailed, running, scratch_folder
+from scripts.lab.prosody import Component, Prosody, prepared_prosody, private_prosody
+from tests.e2e import servers
+from tests.e2e.servers import require_prosody
+
+TEST_SECONDS = 60
+
+pytestmark = pytest.mark.servers
+
+
+async def test_two_users_chat_through_a_private_prosody(prosody: Prosody) -> None:
+    romeo_account = await prosody.register("romeo")
+    juliet_account = await prosody.register("juliet", 'a "strange" <password> & more')
+    port = prosody.client_port
+    with trio.fail_after(TEST_SECONDS):
+        async with jabber_client("romeo") as romeo, jabber_client("juliet") as juliet:
+            await romeo.login(romeo_account.jid, romeo_account.password, port, "orchard")
+            await juliet.login(juliet_account.jid, juliet_account.password, port)
+            assert romeo.jid == "romeo@localhost/orchard"
+            await romeo.presence("away", "with <friends> & foes")
+            own = await romeo.expect("presence")
+            assert (own.from_, own.show, own.status) == (romeo.jid, "away", "with <friends> & foes")
+
+            await romeo.presence(to=juliet.jid)
+            await juliet.expect(lambda came: came.kind == "presence" and came.from_ == romeo.jid)
+
+            sent = await juliet.message(romeo.jid, "Wherefore <art> thou?", chat_state="active")
+            came = await romeo.expect("message[@type='chat']/body")
+            assert (came.id, came.from_, came.to) == (sent, juliet.jid, romeo.jid)
+            assert (came.body, came.chat_state) == ("Wherefore <art> thou?", "active")
+            assert came.fits("message/states:active")
+            assert came.fits("message[body='Wherefore <art> thou?']")
+            assert not came.fits("message/error")
+            await romeo.nothing_more("message")
+            await juliet.nothing_more()
+
+
+async def test_an_iq_gets_its_answer_whether_result_or_error(prosody: Prosody) -> None:
+    account = await prosody.register("romeo")
+    with trio.fail_after(TEST_SECONDS):
+        async with jabber_client() as romeo:
+            await romeo.login(account.jid, account.password, prosody.client_port)
+            assert (await romeo.ask_roster()).find("roster:query") is not None
+            refused = await romeo.iq("nowhere.localhost", '<query xmlns="jabber:iq:register"/>')
+            assert (refused.type, refused.condition) == ("error", "not-allowed")
+
+
+async def test_what_was_not_expected_is_told_with_the_conversation(prosody: Prosody) -> None:
+    account = await prosody.register("romeo")
+    with trio.fail_after(TEST_SECONDS):
+        async with jabber_client("romeo") as romeo:
+            await romeo.login(account.jid, account.password, prosody.client_port)
+            await romeo.message(romeo.jid, "to myself")
+            with pytest.raises(NotSeen, match=r"(?s)more came.*to myself"):
+                await romeo.nothing_more()
+            with pytest.raises(NotSeen, match=r"(?s)message/nothing did not come.*to myself"):
+                await romeo.expect("message/nothing", seconds=0.1)
+            await romeo.drop()
+            with pytest.raises(NotSeen, match="stream ended"):
+                await romeo.expect("message/nothing")
+            with pytest.raises(ConnectionError, match="not logged in"):
+                await romeo.presence()
+
+
+async def test_a_wrong_password_is_an_error_that_says_so(prosody: Prosody) -> None:
+    await prosody.register("romeo")
+    with trio.fail_after(TEST_SECONDS):
+        async with jabber_client() as romeo:
+            with pytest.raises(ConnectionError, match="not authorized"):
+                await romeo.login("romeo@localhost", "wrong", prosody.client_port)
+
+
+async def test_an_absent_component_is_answered_by_the_server() -> None:
+    require_prosody()
+    with trio.fail_after(TEST_SECONDS):
+        async with private_prosody(
+            Component("aim.localhost"), Component("icq.localhost")
+        ) as prosody:
+            account = await prosody.register("romeo")
+            async with jabber_client() as romeo:
+                await romeo.login(account.jid, account.password, prosody.client_port)
+                for gateway in ("aim.localhost", "icq.localhost"):
+                    answer = await romeo.iq(gateway, '<query xmlns="jabber:iq:register"/>')
+                    assert answer.condition == "remote-server-timeout"
+
+
+async def test_a_prosody_starts_again_on_the_same_ports_with_its_users() -> None:
+    require_prosody()
+    with trio.fail_after(TEST_SECONDS):
+        async with prepared_prosody() as prosody:
+            account = await prosody.register("romeo")
+            for _ in range(2):
+                async with prosody.serving() as server, jabber_client() as romeo:
+                    await romeo.login(account.jid, account.password, prosody.client_port)
+                assert server.process.returncode == 0
+            assert prosody.folder.exists()
+        assert not prosody.folder.exists()
+
+
+async def test_a_process_that_ends_early_is_reported_with_its_log() -> None:
+    with scratch_folder("early") as folder, trio.fail_after(TEST_SECONDS):
+        command = ["sh", "-c", "echo here is why; exit 3"]
+        async with running("early", command, folder / "early.log") as early:
+            with pytest.raises(ProcessFailed, match=r"(?s)early ended with 3.*here is why"):
+                await early.wait_line("ready")
+
+
+async def test_a_process_that_ignores_its_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.lab.processes.STOP_SECONDS", 0.2)
+    command = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"]
+    with scratch_folder("stubborn") as folder, trio.fail_after(TEST_SECONDS):
+        async with running("stubborn", command, folder / "stubborn.log") as stubborn:
+            await stubborn.wait_line("up")
+        assert stubborn.process.returncode == -9
+
+
+def test_a_missing_server_skips_a_test_and_fails_it_where_servers_are_required(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REQUIRE_SERVERS", "0")
+    with pytest.raises(pytest.skip.Exception, match="apt-get install no-package"):
+        servers.require_program("no-such-program", "no-package")
+    monkeypatch.setenv("REQUIRE_SERVERS", "1")
+    with pytest.raises(pytest.fail.Exception, match="apt-get install no-package"):
+        servers.require_program("no-such-program", "no-package")
