@@ -1,0 +1,1 @@
+"""Joins XMPP and the legacy networks: stanzas become commands, events become stanzas."""

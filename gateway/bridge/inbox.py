@@ -1,0 +1,82 @@
+"""What waits for one user's session: one queue, first in first out, in which state is replaced.
+
+Value (messages, iqs, subscriptions) counts each and is bounded; state (presence, typing) has one
+place per key and keeps it, so nothing is overtaken. What is put by the session itself (`put_own`)
+is never refused: its number is bounded by who puts it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+MAX_VALUE = 200
+MAX_STATE = 10_000
+
+
+class Inbox(Generic[T]):
+    """A queue with one reader. Putting never waits."""
+
+    def __init__(self) -> None:
+        self._items: OrderedDict[Hashable, T] = OrderedDict()
+        self._value = 0
+        self._number = 0
+        self._arrived = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> bool:
+        """Queue value. Returns False when there is no room."""
+        if self._value >= MAX_VALUE:
+            return False
+        self._value += 1
+        self._append((self, self._next()), item)
+        return True
+
+    def put_own(self, item: T) -> None:
+        self._append((None, self._next()), item)
+
+    def put_state(self, key: Hashable, item: T) -> bool:
+        """Replace the state waiting under `key` in its place, or queue it at the end."""
+        if key in self._items:
+            self._items[key] = item
+            return True
+        if len(self._items) >= MAX_STATE:
+            return False
+        self._append(key, item)
+        return True
+
+    def put_last_state(self, key: Hashable, item: T) -> None:
+        """Drop what waits under `key` and queue this at the end: a leaving overtakes nothing."""
+        self._items.pop(key, None)
+        self._append(key, item)
+
+    def get_nowait(self) -> T | None:
+        if not self._items:
+            return None
+        key, item = self._items.popitem(last=False)
+        if isinstance(key, tuple) and key[0] is self:
+            self._value -= 1
+        return item
+
+    async def wait(self) -> None:
+        """Wait until something is there."""
+        if not self._items:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+
+    def wake(self) -> None:
+        """Let `wait` return though nothing came: something else changed."""
+        self._arrived.set()
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _append(self, key: Hashable, item: T) -> None:
+        self._items[key] = item
+        self._arrived.set()
