@@ -16,6 +16,10 @@ from gateway.xmpp.xml import Element
 
 LANG = "xml:lang"
 
+# An answer repeats the id: what a user may put there must not swell ours past what servers take.
+MAX_ID_CHARACTERS = 1024
+_MAX_LANG_CHARACTERS = 64
+
 _STREAM_NAMESPACES = (namespaces.COMPONENT, namespaces.CLIENT)
 _LOWEST_PRIORITY, _HIGHEST_PRIORITY = -128, 127
 
@@ -89,6 +93,9 @@ class Condition(StrEnum):
     SUBSCRIPTION_REQUIRED = "subscription-required", ErrorType.AUTH, 407
     UNDEFINED_CONDITION = "undefined-condition", ErrorType.CANCEL, 500
     UNEXPECTED_REQUEST = "unexpected-request", ErrorType.WAIT, 400
+
+
+_CONDITIONS = {condition.value: condition for condition in Condition}
 
 
 @attrs.frozen
@@ -189,6 +196,8 @@ def stanza_from(element: Element) -> Stanza:
         to = Jid.parse(attributes.get("to", ""))
     except InvalidJid as exc:
         raise MalformedStanza(element, Condition.JID_MALFORMED, f"to: {exc}") from exc
+    if len(attributes.get("id", "")) > MAX_ID_CHARACTERS:
+        raise MalformedStanza(element, Condition.NOT_ACCEPTABLE, "the id is too long")
     match element.name:
         case "message":
             return _message_from(element, to, from_)
@@ -206,7 +215,7 @@ def _message_from(element: Element, to: Jid, from_: Jid) -> Message:
         type_ = MessageType(attributes.get("type", "normal"))
     except ValueError:
         type_ = MessageType.NORMAL  # RFC 6121 section 5.2.2
-    lang = attributes.get(LANG)
+    lang = _lang_of(element)
     body = _text_child(element, "body", lang)
     error = _fault_from(element) if type_ is MessageType.ERROR else None
     return Message(
@@ -215,7 +224,7 @@ def _message_from(element: Element, to: Jid, from_: Jid) -> Message:
         type=type_,
         id=attributes.get("id"),
         body=None if body is None else body.text,
-        lang=lang if body is None else body.attributes.get(LANG, lang),
+        lang=lang if body is None else _lang_of(body, lang),
         error=error,
         payload=_payload(element, body, with_error=error is None),
     )
@@ -228,7 +237,7 @@ def _presence_from(element: Element, to: Jid, from_: Jid) -> Presence:
     except ValueError as exc:
         text = f"unknown type {attributes['type']!r}"
         raise MalformedStanza(element, Condition.BAD_REQUEST, text) from exc
-    lang = attributes.get(LANG)
+    lang = _lang_of(element)
     show, priority = _text_child(element, "show", None), _text_child(element, "priority", None)
     status = _text_child(element, "status", lang)
     error = _fault_from(element) if type_ is PresenceType.ERROR else None
@@ -241,7 +250,7 @@ def _presence_from(element: Element, to: Jid, from_: Jid) -> Presence:
         show=(show.text.strip() or None) if show is not None else None,
         status=None if status is None else status.text,
         priority=0 if priority is None else _priority_from(priority.text),
-        lang=lang if status is None else status.attributes.get(LANG, lang),
+        lang=lang if status is None else _lang_of(status, lang),
         error=error,
         payload=_payload(element, *known, with_error=error is None),
     )
@@ -281,8 +290,13 @@ def _iq_from(element: Element, to: Jid, from_: Jid) -> Iq:
         id=id_,
         payload=children[0] if children else None,
         error=error,
-        lang=attributes.get(LANG),
+        lang=_lang_of(element),
     )
+
+
+def _lang_of(element: Element, inherited: str | None = None) -> str | None:
+    lang = element.attributes.get(LANG, "")
+    return lang if 0 < len(lang) <= _MAX_LANG_CHARACTERS else inherited
 
 
 def _is(element: Element, name: str) -> bool:
@@ -321,8 +335,8 @@ def _fault_from(element: Element) -> Fault:
             application.append(child)
         elif child.name == "text":
             text, lang = child.text, child.attributes.get(LANG)
-        elif child.name in Condition.__members__.values():
-            condition = Condition._value2member_map_[child.name]  # type: ignore[assignment]
+        elif child.name in _CONDITIONS:
+            condition = _CONDITIONS[child.name]
     try:
         type_ = ErrorType(error.attributes.get("type", ""))
     except ValueError:
@@ -476,6 +490,8 @@ def refusal(
         return None
     fault = Fault(condition, condition.default_type, text, lang="en" if text else None)
     id_ = attributes.get("id")
+    if id_ is not None and len(id_) > MAX_ID_CHARACTERS:
+        id_ = None
     match name:
         case "message":
             return Message(to=sender, from_=from_, type=MessageType.ERROR, id=id_, error=fault)
