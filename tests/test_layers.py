@@ -15,14 +15,16 @@ OURS = ("gateway", "legacy_emu", "scripts", "tests")
 
 # part -> the other parts it may import. A part is a module or folder directly below its package.
 BELOW = frozenset({"gateway.errors", "gateway.host"})
-MIDDLE = BELOW | {"gateway.xmpp", "gateway.networks", "gateway.store", "gateway.config"}
+SETTINGS = BELOW | {"gateway.strict"}
+MIDDLE = SETTINGS | {"gateway.xmpp", "gateway.networks", "gateway.store", "gateway.config"}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "gateway.errors": frozenset(),
     "gateway.host": frozenset({"gateway.errors"}),
+    "gateway.strict": BELOW,
     "gateway.xmpp": BELOW,
-    "gateway.networks": BELOW,
+    "gateway.networks": SETTINGS,
     "gateway.store": BELOW,
-    "gateway.config": BELOW | {"gateway.xmpp", "gateway.networks"},
+    "gateway.config": SETTINGS | {"gateway.xmpp", "gateway.networks", "gateway.store"},
     "gateway.bridge": MIDDLE,
     "gateway.app": MIDDLE | {"gateway.bridge"},
     "gateway.control": MIDDLE | {"gateway.app"},
@@ -46,7 +48,7 @@ SANS_IO = (
 )
 DOES_IO = ("trio", "trio_websocket", "asyncio", "socket", "ssl", "sqlalchemy")
 
-NETWORK = re.compile(r"gateway\.networks\.(?!base\b)(\w+)")
+NETWORK = re.compile(r"gateway\.networks\.(\w+)")
 WORD = re.compile(r"[a-z]+")
 
 
@@ -88,14 +90,15 @@ def points_back(module: str, target: str) -> bool:
 def _is_below(module: str, target: str) -> bool:
     part, other = _part(module), _part(target)
     if part == "gateway.networks":
-        own = NETWORK.match(module)
-        if own and module.endswith(".wire"):  # what the emulator shares: it may bring nothing along
+        if module.endswith(".wire"):  # what the emulator shares: it may bring nothing along
             return _within(target, "gateway.errors", module)
-        allowed = ["gateway.networks.base", own[0] if own else "", *MAY_IMPORT[part]]
-        return _within(target, *allowed)
+        shared = {f"gateway.networks.{name}" for name in shared_by_networks()}
+        own = NETWORK.match(module)
+        return _within(target, *shared, own[0] if own else "", *MAY_IMPORT[part])
     if part == "gateway.bridge" and (named := NETWORK.match(target)):
         # The table and the interface are for the bridge, a network's own folder is not.
-        return target == named[0] and named[1] not in network_folders()
+        table = target == named[0] and named[1] not in network_folders() | shared_by_networks()
+        return table or named[1] == "base"
     return other == part or other in MAY_IMPORT.get(part, frozenset())
 
 
@@ -103,6 +106,11 @@ def network_folders() -> frozenset[str]:
     return frozenset(
         path.name for path in (ROOT / "gateway" / "networks").iterdir() if path.is_dir()
     ) - {"__pycache__"}
+
+
+def shared_by_networks() -> frozenset[str]:
+    files = (ROOT / "gateway" / "networks").glob("*.py")
+    return frozenset(path.stem for path in files) - {"__init__"}
 
 
 def _part(dotted: str) -> str:
@@ -181,6 +189,7 @@ def test_the_bridge_names_no_network() -> None:
         ("gateway.networks.emu.client", "from gateway.networks.oscar import wire"),
         ("gateway.networks.emu.client", "from ..oscar.wire import Snac"),
         ("gateway.networks.emu.client", "from gateway.networks import NETWORKS"),
+        ("gateway.networks.emu.client", "import gateway.networks.emulator"),
         ("gateway.networks.emu.wire", "from gateway.networks.base import Show"),
         ("gateway.networks.emu.protocol", "import trio"),
         ("gateway.networks.base", "import gateway.store"),
