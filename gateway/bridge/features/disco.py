@@ -1,0 +1,85 @@
+"""Service discovery (XEP-0030; DISCO-01…04, GW-DISC-01, GW-ADDR-05).
+
+Features are listed only where they are served; a contact says nothing to strangers, so that nobody
+learns who exists.
+"""
+
+from gateway.bridge.states import Phase
+from gateway.bridge.user import User
+from gateway.networks.base import Capabilities, InvalidAddress
+from gateway.xmpp import namespaces as ns
+from gateway.xmpp.stanza import Condition, Iq, StanzaError, result_of
+from gateway.xmpp.xml import Element
+
+JID_ESCAPING = "jid\\20escaping"  # XEP-0106
+
+GATEWAY_FEATURES = (
+    ns.DISCO_INFO,
+    ns.DISCO_ITEMS,
+    ns.GATEWAY,
+    ns.REGISTER,
+    ns.VERSION,
+    ns.PING,
+    ns.TIME,
+    JID_ESCAPING,
+)
+
+
+def info(user: User, iq: Iq) -> Iq:
+    """Answer what the gateway, or a contact, is and can do."""
+    node = _node(iq)
+    if node is not None:
+        raise StanzaError(Condition.ITEM_NOT_FOUND)
+    if not iq.to.local:
+        description = user.domain.network.description
+        identities = [("gateway", description.kind, description.title)]
+        return _info(iq, identities, GATEWAY_FEATURES)
+    return _contact_info(user, iq)
+
+
+def items(user: User, iq: Iq) -> Iq:
+    """Answer an empty list: contacts are nobody's business (DISCO-02)."""
+    if _node(iq) is not None:
+        raise StanzaError(Condition.ITEM_NOT_FOUND)
+    if iq.to.local:
+        _contact_info(user, iq)  # the same refusal for contacts that are not to be known
+    return result_of(iq, Element("query", ns.DISCO_ITEMS))
+
+
+def _contact_info(user: User, iq: Iq) -> Iq:
+    if user.account is None or not is_known(user, iq):
+        raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+    capabilities = user.domain.network.description.capabilities
+    if user.phase is Phase.ONLINE and user.client is not None:
+        capabilities = user.client.capabilities
+    identities = [("account", "registered", ""), ("client", "pc", "")]
+    return _info(iq, identities, contact_features(capabilities))
+
+
+def contact_features(capabilities: Capabilities) -> tuple[str, ...]:
+    return (ns.DISCO_INFO, *((ns.CHAT_STATES,) if capabilities.typing else ()), ns.PING)
+
+
+def is_known(user: User, iq: Iq) -> bool:
+    """Say whether the stanza is for a contact on the user's list."""
+    try:
+        return user.domain.addresses.address_of(iq.to) in user.contacts
+    except InvalidAddress:
+        return False
+
+
+def _node(iq: Iq) -> str | None:
+    return iq.payload.attributes.get("node") if iq.payload is not None else None
+
+
+def _info(iq: Iq, identities: list[tuple[str, str, str]], features: tuple[str, ...]) -> Iq:
+    found = [
+        Element(
+            "identity",
+            ns.DISCO_INFO,
+            {"category": category, "type": type_} | ({"name": name} if name else {}),
+        )
+        for category, type_, name in identities
+    ]
+    found += [Element("feature", ns.DISCO_INFO, {"var": feature}) for feature in features]
+    return result_of(iq, Element("query", ns.DISCO_INFO, {}, tuple(found)))

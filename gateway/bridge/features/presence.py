@@ -1,0 +1,153 @@
+"""Presence of the gateway and of contacts, as the user's clients see it (GW-IN, GW-OUT, AMB-11).
+
+What everybody may see goes to the user's bare JID and his server spreads it; what one resource is
+owed (it is new, it asked, it left) goes to that full JID.
+"""
+
+from gateway.bridge.states import Phase
+from gateway.bridge.translate import bounded, contact_presence, unavailable
+from gateway.bridge.user import Known, Roster, User
+from gateway.networks.base import InvalidAddress, Link, PresenceChanged, SetPresence, Show
+from gateway.xmpp.jid import Jid
+from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceType
+
+
+def greet(user: User) -> None:
+    """Say that the user is signed on (GW-IN-02)."""
+    user.show(gateway_presence(user, user.jid))
+
+
+def greet_resource(user: User, resource: Jid) -> None:
+    """Show a further resource what the others see already (GW-IN-10)."""
+    user.show(gateway_presence(user, resource))
+    for presence in user.shown.values():
+        user.show(_to(presence, resource))
+
+
+def contact_changed(user: User, event: PresenceChanged) -> None:
+    """Show the new presence of a contact to whoever is subscribed to it."""
+    known = user.known(event.address)
+    known.presence = event
+    show_contact(user, event.address, known)
+
+
+def show_contact(user: User, address: str, known: Known) -> None:
+    """Bring what the user is shown of a contact in line with what is known of it."""
+    event = known.presence
+    if event is None or not is_subscribed(known):
+        hide_contact(user, address)
+        return
+    if event.show in (Show.OFFLINE, Show.INVISIBLE):
+        hide_contact(user, address, event.text)
+        return
+    presence = contact_presence(event, user.domain.addresses.jid_of(address), user.jid)
+    user.shown[address] = presence
+    user.show(presence)
+
+
+def hide_contact(user: User, address: str, text: str = "") -> None:
+    """Show a contact unavailable, once."""
+    presence = user.shown.pop(address, None)
+    if presence is not None:
+        user.show(unavailable(presence.from_, user.jid, bounded(text) or None))
+
+
+def withdraw(user: User) -> None:
+    """Show every contact unavailable to everybody: the network is gone (GW-OUT-06)."""
+    for address in list(user.shown):
+        hide_contact(user, address)
+    for known in user.contacts.values():
+        known.presence = None
+
+
+def farewell(user: User, leaving: list[Jid]) -> None:
+    """Show contacts and gateway unavailable to those who left, in this order (GW-OUT-02)."""
+    for one in leaving:
+        for presence in user.shown.values():
+            user.show(unavailable(presence.from_, one))
+        user.show(unavailable(user.domain.jid, one))
+
+
+def show_again(user: User) -> None:
+    """Show all there is once more: the link was away, and what waited in it is lost (COMP-05)."""
+    for presence in user.shown.values():
+        user.show(presence)
+
+
+async def announce_status(user: User) -> None:
+    """Show the user on the network as his resources add up (GW-IN-06, AMB-10)."""
+    status = user.resources.status
+    if status.show is Show.OFFLINE or user.client is None or status == user.announced:
+        return
+    user.announced = status
+    await user.send(SetPresence(ref=user.domain.new_id(), show=status.show, text=status.text))
+
+
+def answer_probe(user: User, probe: Presence) -> None:
+    """Answer as the contacts' server, to whoever asked (GW-IN-11, AMB-06)."""
+    if user.account is None:
+        refusal = Presence(from_=probe.to, to=probe.from_, type=PresenceType.UNSUBSCRIBED)
+        user.domain.link.send(refusal)
+    elif not probe.to.local:
+        online = user.phase is Phase.ONLINE
+        user.show(
+            gateway_presence(user, probe.from_)
+            if online
+            else unavailable(user.domain.jid, probe.from_)
+        )
+    else:
+        _answer_contact_probe(user, probe)
+
+
+def _answer_contact_probe(user: User, probe: Presence) -> None:
+    contact = probe.to.bare
+    try:
+        address = user.domain.addresses.address_of(contact)
+    except InvalidAddress:
+        address = ""
+    known = user.contacts.get(address)
+    if user.phase is not Phase.ONLINE:
+        user.show(unavailable(contact, probe.from_))
+    elif address in user.shown:
+        user.show(_to(user.shown[address], probe.from_))
+    elif known is not None and is_subscribed(known):
+        user.show(unavailable(contact, probe.from_))
+    else:
+        user.domain.link.send(
+            Presence(from_=contact, to=probe.from_, type=PresenceType.UNSUBSCRIBED)
+        )
+
+
+def is_subscribed(known: Known) -> bool:
+    """Say whether the user may see this contact: the network says so, or his roster has it."""
+    listed = known.listed is not None and Link.SEES in known.listed.subscription
+    return listed or known.roster is Roster.ACCEPTED
+
+
+def refuse_stranger(user: User, presence: Presence) -> None:
+    """Tell somebody without a registration so, once for each full JID (AMB-06)."""
+    fault = Fault(condition=Condition.REGISTRATION_REQUIRED, type=ErrorType.AUTH)
+    user.domain.link.send(
+        Presence(
+            from_=presence.to,
+            to=presence.from_,
+            id=presence.id,
+            type=PresenceType.ERROR,
+            error=fault,
+        )
+    )
+
+
+def gateway_presence(user: User, to: Jid) -> Presence:
+    return Presence(from_=user.domain.jid, to=to)
+
+
+def _to(presence: Presence, to: Jid) -> Presence:
+    """The same presence, to somebody else."""
+    return Presence(
+        from_=presence.from_,
+        to=to,
+        show=presence.show,
+        status=presence.status,
+        payload=presence.payload,
+    )

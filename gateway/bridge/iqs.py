@@ -1,0 +1,39 @@
+"""Which feature answers which iq: a table, by type and payload namespace (CORE-03)."""
+
+from collections.abc import Callable
+
+from gateway.bridge.features import basics, disco, prompt, registration
+from gateway.bridge.user import User
+from gateway.xmpp import namespaces as ns
+from gateway.xmpp.stanza import Condition, Iq, IqType, StanzaError
+
+Answerer = Callable[[User, Iq], Iq]
+
+ANSWERERS: dict[tuple[IqType, str, str], Answerer] = {
+    (IqType.GET, "query", ns.DISCO_INFO): disco.info,
+    (IqType.GET, "query", ns.DISCO_ITEMS): disco.items,
+    (IqType.GET, "query", ns.GATEWAY): prompt.ask,
+    (IqType.SET, "query", ns.GATEWAY): prompt.translate,
+    (IqType.GET, "query", ns.REGISTER): registration.form,
+    (IqType.GET, "ping", ns.PING): basics.ping,
+    (IqType.GET, "query", ns.VERSION): basics.version,
+    (IqType.GET, "time", ns.TIME): basics.time,
+}
+
+
+def is_registration(iq: Iq) -> bool:
+    """Say whether this iq starts work that outlives its handling: a register set."""
+    return (
+        iq.type is IqType.SET
+        and iq.payload is not None
+        and (iq.payload.name, iq.payload.xmlns) == ("query", ns.REGISTER)
+    )
+
+
+def answer(user: User, iq: Iq) -> Iq:
+    """Return the answer to a get or set. Raises `StanzaError`, also for what nobody knows."""
+    if iq.payload is not None:
+        answerer = ANSWERERS.get((iq.type, iq.payload.name, iq.payload.xmlns))
+        if answerer is not None:
+            return answerer(user, iq)
+    raise StanzaError(Condition.SERVICE_UNAVAILABLE)

@@ -1,0 +1,605 @@
+"""One user on one network: his session, one task subtree.
+
+The session's own task takes what the user sends, in order; a child task holds the connection and
+takes what the network sends, in order. The state machine decides what happens next; the features
+say it. A bug anywhere in here ends this session alone: see `sessions.py`.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import trio
+
+from gateway.bridge import iqs, texts
+from gateway.bridge.features import contacts, messages, presence, registration
+from gateway.bridge.journal import FROM_USER, Entry
+from gateway.bridge.pacing import Backoff
+from gateway.bridge.resources import GATEWAY
+from gateway.bridge.states import Action, Input, Phase, State, step
+from gateway.bridge.translate import REFUSAL_CONDITIONS, pieces, status_of
+from gateway.bridge.user import FromNetwork, FromUser, User
+from gateway.errors import ConnectionLost, RemoteProtocolError
+from gateway.networks.base import (
+    Account,
+    CommandDone,
+    CommandFailed,
+    ContactChanged,
+    ContactList,
+    ContactRemoved,
+    ContactRequest,
+    CredentialsRenewed,
+    InvalidAddress,
+    LegacyClient,
+    LegacyEvent,
+    LoginRefused,
+    MessageOutcome,
+    MessageReceived,
+    Notice,
+    NudgeReceived,
+    PresenceChanged,
+    ReadUpTo,
+    Refusal,
+    RemovedByContact,
+    RequestAnswered,
+    SignedOff,
+    Typing,
+    UnknownEvent,
+)
+from gateway.xmpp.jid import Jid
+from gateway.xmpp.stanza import (
+    Condition,
+    ErrorType,
+    Iq,
+    IqType,
+    Message,
+    Presence,
+    PresenceType,
+    Stanza,
+    StanzaError,
+    error_reply,
+    result_of,
+)
+
+log = logging.getLogger(__name__)
+
+NOTE_SECONDS = 60.0  # a loss that is over by then is not worth a message (NOTE-01)
+RETIRE_SECONDS = 10.0  # how long an unregistration waits for the network to see the user go
+_SUBSCRIPTIONS = frozenset(
+    (
+        PresenceType.SUBSCRIBE,
+        PresenceType.SUBSCRIBED,
+        PresenceType.UNSUBSCRIBE,
+        PresenceType.UNSUBSCRIBED,
+    )
+)
+
+
+class Flooded(Exception):
+    """The user's messages cannot all be held: the connection has to pause."""
+
+
+class Session:
+    """The session of one user. `take` waits for nothing; `live` is its task."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.in_hand: FromUser | None = (
+            None  # what is being handled, for whoever cleans up after us
+        )
+        self._nursery: trio.Nursery | None = None
+        self._connection_scope: trio.CancelScope | None = None
+        self._backoff = Backoff(user.domain.host)
+        self._signed_on_at = 0.0
+        self._retry_after: float | None = None
+        self._timer_at = float("inf")
+        self._note_at = float("inf")
+        self._told_lost: set[str] = set()  # resources that know of the loss
+        self._greet_due = False
+        self._end_due = False
+        self._connection_over = trio.Event()
+        self._said = ""  # what the service said with its last refusal
+        self._registration = registration.Registration(user, self)
+
+    @property
+    def name(self) -> str:
+        return self.user.name
+
+    # --- what comes in: waits for nothing ---
+
+    def take(self, stanza: Stanza) -> None:
+        """Queue a stanza of the user, in order, or refuse it when there is no room."""
+        match stanza:
+            case Presence(type=PresenceType.AVAILABLE | PresenceType.PROBE):
+                key = ("presence", stanza.type, str(stanza.from_), str(stanza.to))
+                self.user.inbox.put_state(key, FromUser(stanza))
+            case Presence(type=PresenceType.UNAVAILABLE):
+                key = ("presence", PresenceType.AVAILABLE, str(stanza.from_), str(stanza.to))
+                self.user.inbox.put_last_state(key, FromUser(stanza))
+            case Message() if messages.is_value(stanza):
+                self._take_message(stanza)
+            case Message():
+                typing = ("typing", str(stanza.from_), str(stanza.to))
+                self.user.inbox.put_state(typing, FromUser(stanza))
+            case Iq(type=IqType.RESULT | IqType.ERROR):
+                pass  # CORE-04: nothing of ours waits for one
+            case Iq() if iqs.is_registration(stanza):
+                self._hasten_removal(stanza)
+                self._take_value(stanza)
+            case _:
+                self._take_value(stanza)
+
+    def _take_message(self, message: Message) -> None:
+        entry = None
+        if self.user.account is not None:
+            entry = Entry(
+                account_id=self.user.account.account_id,
+                direction=FROM_USER,
+                message=message,
+                at=self.user.domain.host.now(),
+                born=trio.current_time(),
+            )
+        if self.user.inbox.put(FromUser(message, entry)):
+            if entry is not None:
+                self.user.domain.journal.note(entry)
+            return
+        text = self.user.text(texts.TOO_MUCH)
+        messages.refuse(
+            self.user, message, entry, Condition.RESOURCE_CONSTRAINT, ErrorType.WAIT, text
+        )
+
+    def _take_value(self, stanza: Stanza) -> None:
+        if self.user.inbox.put(FromUser(stanza)):
+            return
+        error = error_reply(
+            stanza, Condition.RESOURCE_CONSTRAINT, texts.TOO_MUCH, type=ErrorType.WAIT
+        )
+        if error is not None:
+            self.user.domain.link.send(error)
+
+    def _hasten_removal(self, iq: Iq) -> None:
+        """A removal need not wait for a service that is slow to take what was sent before."""
+        try:
+            submission = registration.understand(self.user, iq)
+        except StanzaError:
+            return
+        if submission is not None and submission.values is None:
+            self._registration.give_way()
+            self.user.disconnected()
+
+    def end(self) -> None:
+        """Sign off and end: the daemon is shutting down."""
+        self._end_due = True
+        self.user.inbox.wake()
+
+    def link_lost(self) -> None:
+        """The XMPP link has been away for too long: take everybody for gone."""
+        self.user.resources.clear()
+        self._step(Input.ABSENT)
+        self.user.inbox.wake()
+
+    def drop_doubtful(self) -> None:
+        """Take for gone who did not answer a probe after the link returned."""
+        for resource in self.user.resources.doubtful():
+            self._resource_gone(resource)
+        self.user.inbox.wake()
+
+    # --- the life ---
+
+    async def live(self) -> None:
+        """Live until nothing is left to do. Raises whatever is a bug."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            if self.user.phase is Phase.CRASHED:
+                self._timer_at = trio.current_time() + (self._retry_after or 0.0)
+            while not self._over():
+                await self._wait()
+                self._check_deadlines()
+                if self._greet_due:
+                    self._greet_due = False
+                    await self._greet()
+                item = self.user.inbox.get_nowait()
+                if item is not None:
+                    await self._handle(item)
+                await self._save()
+                if self._end_due:
+                    self._say_goodbye()
+
+    def crashed(self, delay: float | None) -> None:
+        """Begin as the successor of a session that crashed: try in `delay` s, or not at all."""
+        phase = Phase.REFUSED if delay is None else Phase.CRASHED
+        if self.user.resources:
+            self.user.state = State(phase, present=True)
+        self._retry_after = delay
+
+    def _over(self) -> bool:
+        user = self.user
+        return (
+            user.phase is Phase.OFFLINE
+            and not user.state.connected
+            and not user.resources
+            and not len(user.inbox)
+            and not self._registration.running
+        )
+
+    async def _wait(self) -> None:
+        if self._greet_due or len(self.user.inbox):
+            return
+        with trio.move_on_at(min(self._timer_at, self._note_at, messages.deadline(self.user))):
+            await self.user.inbox.wait()
+
+    def _check_deadlines(self) -> None:
+        now = trio.current_time()
+        messages.expire(self.user, now)
+        if now >= self._timer_at:
+            self._timer_at = float("inf")
+            self._step(Input.TIMER)
+        if now >= self._note_at:
+            self._note_at = float("inf")
+            self.user.note(texts.LOST)
+
+    def _say_goodbye(self) -> None:
+        self._end_due = False
+        presence.withdraw(self.user)  # GW-LIFE-03; the gateway itself follows for everybody
+        self.user.resources.clear()
+        self.user.leaving = []
+        self._step(Input.ABSENT)
+
+    # --- the user's stanzas ---
+
+    async def _handle(self, item: FromUser | FromNetwork) -> None:
+        if isinstance(item, FromNetwork):
+            await self._handle_waiting_event(item)
+            return
+        self.in_hand = item
+        match item.stanza:
+            case Presence():
+                await self._presence(item.stanza)
+            case Message():
+                await messages.from_user(self.user, item.stanza, item.entry)
+            case Iq():
+                self._iq(item.stanza)
+        self.in_hand = None
+
+    def _iq(self, iq: Iq) -> None:
+        try:
+            if not iqs.is_registration(iq):
+                self.user.domain.link.send(iqs.answer(self.user, iq))
+                return
+            submission = registration.understand(self.user, iq)
+            if submission is None:
+                self.user.domain.link.send(result_of(iq))
+            elif self._registration.submit(submission):
+                assert self._nursery is not None
+                self._nursery.start_soon(
+                    self._registration.run, name=f"sessions/{self.name}/registration"
+                )
+        except StanzaError as exc:
+            error = error_reply(iq, exc.condition, exc.text, type=exc.type)
+            if error is not None:
+                self.user.domain.link.send(error)
+
+    async def _presence(self, stanza: Presence) -> None:
+        user, type_ = self.user, stanza.type
+        if type_ is PresenceType.PROBE:
+            presence.answer_probe(user, stanza)
+        elif user.account is None:
+            self._presence_of_stranger(stanza)
+        elif type_ in _SUBSCRIPTIONS:
+            await self._subscription(stanza)
+        elif stanza.from_.resource:  # from the bare JID it says nothing of any resource
+            await self._availability(stanza)
+
+    def _presence_of_stranger(self, stanza: Presence) -> None:
+        """Answer somebody who is not registered (AMB-06)."""
+        if stanza.type is PresenceType.SUBSCRIBE:
+            presence.refuse_stranger(self.user, stanza)
+            refusal = Presence(
+                from_=stanza.to.bare, to=self.user.jid, type=PresenceType.UNSUBSCRIBED
+            )
+            self.user.domain.link.send(refusal)
+        elif stanza.type is PresenceType.AVAILABLE and not stanza.to.local:
+            presence.refuse_stranger(self.user, stanza)
+
+    async def _subscription(self, stanza: Presence) -> None:
+        if stanza.to.local:
+            await contacts.from_user(self.user, stanza)
+            return
+        registration.subscription(self.user, stanza)
+        if stanza.type in (PresenceType.UNSUBSCRIBE, PresenceType.UNSUBSCRIBED):  # AMB-15
+            self.user.resources.clear()
+            self.user.leaving = [self.user.jid]
+            self._step(Input.ABSENT)
+
+    async def _availability(self, stanza: Presence) -> None:
+        user, resource = self.user, stanza.from_.resource
+        to = self._target(stanza.to)
+        if to is None or user.domain.closing:
+            return
+        if stanza.type is PresenceType.AVAILABLE:
+            new = user.resources.available(resource, to, status_of(stanza), stanza.priority)
+            if new:
+                self._resource_came(resource)
+        elif stanza.type is PresenceType.ERROR:  # AMB-09: whoever bounces it is gone
+            if user.resources.remove(resource):
+                self._resource_left(resource)
+        elif user.resources.unavailable(resource, to):
+            self._resource_left(resource)
+        await presence.announce_status(user)
+
+    def _target(self, to: Jid) -> str | None:
+        if not to.local:
+            return GATEWAY
+        try:
+            return self.user.domain.addresses.address_of(to)
+        except InvalidAddress:
+            return None
+
+    def _resource_came(self, resource: str) -> None:
+        full = self.user.full(resource)
+        if self.user.phase is Phase.ONLINE:
+            presence.greet_resource(self.user, full)
+        elif self._told_lost:
+            self._tell_lost([full])
+        self._step(Input.PRESENT)
+
+    def _resource_gone(self, resource: str) -> None:
+        if self.user.resources.remove(resource):
+            self._resource_left(resource)
+
+    def _resource_left(self, resource: str) -> None:
+        full = self.user.full(resource)
+        self._told_lost.discard(resource)
+        if self.user.resources:  # GW-OUT-03
+            presence.farewell(self.user, [full])
+        else:
+            self.user.leaving.append(full)
+            self._step(Input.ABSENT)
+
+    # --- the state machine's actions ---
+
+    def _step(self, given: Input) -> None:
+        before = self.user.state
+        self.user.state, actions = step(before, given)
+        if self.user.state.phase is not before.phase:
+            log.debug("%s: %s -> %s", self.name, before.phase, self.user.state.phase)
+        for action in actions:
+            self._actions[action](self)
+        self.user.inbox.wake()
+
+    def _connect(self) -> None:
+        assert self._nursery is not None
+        self._timer_at = float("inf")
+        self._connection_scope = trio.CancelScope()
+        self._connection_over = trio.Event()
+        self._nursery.start_soon(self._connection, name=f"sessions/{self.name}/from the network")
+
+    def _disconnect(self) -> None:
+        if self._connection_scope is not None:
+            self._connection_scope.cancel()
+
+    def _set_timer(self) -> None:
+        stayed = trio.current_time() - self._signed_on_at if self._signed_on_at else 0.0
+        delay = self._backoff.next_delay(stayed_seconds=stayed, at_least=self._retry_after)
+        self._retry_after = None
+        self._signed_on_at = 0.0
+        self._timer_at = trio.current_time() + delay
+        log.info("%s: signing on again in %.1f s", self.name, delay)
+
+    def _say_greeting(self) -> None:
+        self._signed_on_at = trio.current_time()
+        self._note_at = float("inf")
+        self._told_lost.clear()
+        self.user.refused = None
+        self.user.announced = None
+        self._greet_due = True
+        presence.greet(self.user)
+        log.info("%s: signed on", self.name)
+
+    def _withdraw(self) -> None:
+        presence.withdraw(self.user)
+
+    def _bounce(self) -> None:
+        messages.bounce(self.user, texts.NOT_IN_TIME)
+
+    def _say_lost(self) -> None:
+        """Tell of a service that cannot be reached: once, by presence (GW-IN-08)."""
+        self._tell_lost([self.user.full(resource) for resource in self.user.resources])
+
+    def _tell_lost(self, to: list[Jid]) -> None:
+        untold = [one for one in to if one.resource not in self._told_lost]
+        self._told_lost.update(one.resource for one in untold)
+        if self._note_at == float("inf") and len(self._told_lost) == len(untold):
+            self._note_at = trio.current_time() + NOTE_SECONDS
+        text = self.user.text(texts.UNREACHABLE)
+        self.user.presence_error(untold, Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT, text)
+
+    def _say_refused(self) -> None:
+        """Tell of a refusal by presence errors and by one message (AMB-07, NOTE-01)."""
+        user = self.user
+        refusal = user.refused or Refusal.FORBIDDEN
+        condition, type_ = REFUSAL_CONDITIONS[refusal]
+        text = user.refusal_text(refusal, self._said)
+        resources = [user.full(resource) for resource in user.resources]
+        user.presence_error(resources, condition, type_, text)
+        presence.farewell(user, [user.jid])
+        user.say(text)
+
+    def _farewell(self) -> None:
+        leaving, self.user.leaving = self.user.leaving, []
+        presence.farewell(self.user, leaving)
+        if leaving:
+            self.user.shown.clear()
+        self._note_at = self._timer_at = float("inf")
+        self._told_lost.clear()
+
+    _actions: dict[Action, Callable[["Session"], None]] = {  # noqa: RUF012 - never changed
+        Action.CONNECT: _connect,
+        Action.DISCONNECT: _disconnect,
+        Action.SET_TIMER: _set_timer,
+        Action.GREET: _say_greeting,
+        Action.WITHDRAW: _withdraw,
+        Action.BOUNCE: _bounce,
+        Action.SAY_LOST: _say_lost,
+        Action.SAY_REFUSED: _say_refused,
+        Action.FAREWELL: _farewell,
+    }
+
+    # --- the connection ---
+
+    async def _connection(self) -> None:
+        """Sign on, take what the network sends until it ends, and report how it ended."""
+        assert self._connection_scope is not None
+        with self._connection_scope:
+            try:
+                await self._sign_on_and_listen()
+            except LoginRefused as exc:
+                self._not_let_in(exc.reason, exc.text, exc.retry_after)
+            except SignedOff as exc:
+                if exc.reason is None:
+                    self._lost(str(exc), exc.retry_after)
+                else:
+                    self._not_let_in(exc.reason, exc.text, exc.retry_after)
+            except (ConnectionLost, RemoteProtocolError) as exc:
+                self._lost(str(exc), None)
+            except Flooded:
+                self._lost("more is waiting for the user than can be held", NOTE_SECONDS)
+                self.user.note(texts.FLOODED)
+        self._client_gone()
+        self._step(Input.ENDED)
+        self._connection_over.set()
+
+    async def _sign_on_and_listen(self) -> None:
+        user, domain = self.user, self.user.domain
+        assert user.account is not None
+        if user.account.broken:
+            raise LoginRefused(Refusal.WRONG_CREDENTIALS, texts.UNREADABLE)
+        account = Account(user.account.address, user.account.secret, user.account.fields)
+        await contacts.load(user)
+        async with AsyncExitStack() as stack:
+            async with domain.gate.passage():
+                try:
+                    client = await stack.enter_async_context(
+                        domain.network.sign_on(account, registration.no_dialogue)
+                    )
+                except (ConnectionLost, RemoteProtocolError):
+                    domain.gate.failed()
+                    raise
+                except LoginRefused:
+                    domain.gate.answered()
+                    raise
+                domain.gate.answered()
+            user.client = client
+            self._step(Input.SIGNED_ON)
+            try:
+                while True:
+                    self._event(await client.receive(), client)
+            except (SignedOff, ConnectionLost, RemoteProtocolError, Flooded):
+                self._client_gone()
+                presence.withdraw(user)
+                raise
+
+    def _client_gone(self) -> None:
+        self.user.disconnected()
+        self.user.adding.clear()
+        messages.connection_lost(self.user)
+
+    def _lost(self, why: str, retry_after: float | None) -> None:
+        log.info("%s: lost the legacy service: %s", self.name, why)
+        self._retry_after = retry_after
+        self._step(Input.LOST)
+
+    def _not_let_in(self, reason: Refusal, said: str, retry_after: float | None) -> None:
+        log.info("%s: refused: %s", self.name, reason)
+        if reason.passes:
+            self._retry_after = retry_after
+            self._step(Input.LOST)
+            return
+        self.user.refused, self._said = reason, said
+        self._step(Input.REFUSED)
+
+    def _event(  # noqa: C901 - one case for each event
+        self, event: LegacyEvent, client: LegacyClient
+    ) -> None:
+        """Carry one event on. Waits for nothing: a driver's reader never waits for XMPP."""
+        user = self.user
+        match event:
+            case MessageReceived():
+                if not messages.received(user, event, client):
+                    raise Flooded
+            case MessageOutcome():
+                messages.outcome(user, event)
+            case PresenceChanged():
+                presence.contact_changed(user, event)
+            case Typing():
+                messages.typing(user, event)
+            case ContactList():
+                contacts.listed(user, event)
+            case ContactChanged():
+                contacts.changed(user, event)
+            case ContactRemoved():
+                contacts.removed(user, event)
+            case CommandDone() if event.ref in user.adding:
+                contacts.added(user, event)
+            case CommandFailed() if event.ref in user.adding:
+                contacts.not_added(user, event)
+            case ContactRequest() | CredentialsRenewed():
+                user.inbox.put_own(FromNetwork(event, client))
+            case RequestAnswered():
+                contacts.answered(user, event)
+                client.acknowledge(event.token)
+            case RemovedByContact():
+                contacts.dropped(user, event, client)
+            case Notice():
+                user.say(pieces(event.text)[0])
+            case ReadUpTo() | NudgeReceived():
+                client.acknowledge(event.token)
+            case CommandDone():
+                pass
+            case CommandFailed() | UnknownEvent():
+                log.info("%s: %s", self.name, event)
+
+    async def _handle_waiting_event(self, item: FromNetwork) -> None:
+        user = self.user
+        match item.event:
+            case ContactRequest():
+                await contacts.requested(user, item.event, item.client)
+            case CredentialsRenewed(secret) if user.account is not None:
+                await registration.renew(user, secret)
+
+    # --- what the session keeps and brings back ---
+
+    async def _greet(self) -> None:
+        """Say to the network what it has to know first, then what was waiting for it."""
+        await presence.announce_status(self.user)
+        await messages.release(self.user)
+        await contacts.ask_what_waits(self.user)
+        if self.user.account is not None:
+            store, account_id = self.user.domain.store, self.user.account.account_id
+            for request in await self.user.domain.host.run_blocking(
+                lambda: store.requests(account_id)
+            ):
+                contacts.ask_user(self.user, request)
+
+    async def _save(self) -> None:
+        user = self.user
+        if not user.unsaved or user.account is None:
+            return
+        contacts_, account_id = user.take_unsaved(), user.account.account_id
+        store = user.domain.store
+        await user.domain.host.run_blocking(lambda: store.save_contacts(account_id, contacts_))
+
+    # --- what registration asks ---
+
+    def edited(self) -> None:
+        self._backoff.reset()
+        self._step(Input.EDITED)
+        if self.user.resources and self.user.phase is Phase.OFFLINE:
+            self._step(Input.PRESENT)
+
+    async def retire(self) -> None:
+        self.user.leaving = []
+        self._step(Input.ABSENT)
+        with trio.move_on_after(RETIRE_SECONDS):
+            while self.user.state.connected:
+                await self._connection_over.wait()

@@ -1,0 +1,67 @@
+"""What users are told, in one place: what happened and what to do next."""
+
+from gateway.networks.base import Reason, Refusal
+
+REFUSALS = {
+    Refusal.WRONG_CREDENTIALS: "{title} refused your name or password. Register again with this "
+    "gateway to correct them.",
+    Refusal.UNKNOWN_ACCOUNT: "{title} knows no account of that name. Register again with this "
+    "gateway to correct it.",
+    Refusal.SUSPENDED: "{title} has suspended your account. Ask the service's operators.",
+    Refusal.FORBIDDEN: "{title} does not let you sign on. Ask the service's operators.",
+    Refusal.ELSEWHERE: "You were signed off because your {title} account signed on somewhere else. "
+    "Go offline and online again to return here.",
+    Refusal.TOO_MANY_ATTEMPTS: "{title} says there were too many attempts. You will be signed on "
+    "again later.",
+    Refusal.BUSY: "{title} is too busy to sign you on. You will be signed on as soon as it is not.",
+}
+LOST = "The connection to {title} is lost. You will be signed on again as soon as it returns."
+UNREACHABLE = "{title} cannot be reached."
+CRASHED = (
+    "Your {title} session ended by a fault of this gateway. It will be started again; "
+    "its operator finds the details in the log."
+)
+CRASHED_FOR_GOOD = (
+    "Your {title} session failed again and again by a fault of this gateway. "
+    "Go offline and online again to try once more, or ask the operator."
+)
+FLOODED = (
+    "More messages from {title} are waiting for you than this gateway can hold. "
+    "You will be signed on again when they are through."
+)
+NOT_REGISTERED = "You are not registered with this gateway."
+MAY_HAVE_ARRIVED = "It is not known whether this message arrived; it was not sent again."
+NOT_IN_TIME = "{title} could not be reached in time; this message was not sent."
+SIGNED_OUT = "You are not signed on to {title}; this message was not sent."
+TOO_MUCH = "Too much is waiting for {title}; wait a little and send it again."
+SHUTTING_DOWN = "This gateway is shutting down; this message was not sent."
+SESSION_FAULT = (
+    "This gateway failed while handling this; its operator finds the details in the log."
+)
+NO_SUCH_ADDRESS = "{title} has no such address."
+FAILED = {
+    Reason.UNKNOWN_ADDRESS: NO_SUCH_ADDRESS,
+    Reason.OFFLINE_NOT_STORED: "This contact is offline, and {title} stores no messages.",
+    Reason.TOO_LONG: "This message is too long for {title}.",
+    Reason.RATE_LIMITED: "{title} asks you to send less often; wait a little and send it again.",
+    Reason.BLOCKED: "This contact does not accept messages from you.",
+    Reason.NOT_AUTHORISED: "This contact does not accept messages from you.",
+    Reason.REFUSED: "{title} refused this.",
+    Reason.LIST_FULL: "Your contact list on {title} is full.",
+    Reason.UNREACHABLE: UNREACHABLE,
+    Reason.UNSUPPORTED: "{title} cannot do this.",
+    Reason.UNKNOWN: "{title} could not do this.",
+}
+REGISTRATION_REFUSED = REFUSALS | {
+    Refusal.WRONG_CREDENTIALS: "{title} refused this name or password.",
+    Refusal.UNKNOWN_ACCOUNT: "{title} knows no account of this name.",
+    Refusal.ELSEWHERE: "This {title} account is in use somewhere else.",
+    Refusal.TOO_MANY_ATTEMPTS: "{title} says there were too many attempts; try again later.",
+    Refusal.BUSY: "{title} is too busy to check this; try again later.",
+}
+FIELDS_MISSING = "Please fill in: {fields}."
+VERIFICATION_TIMEOUT = "{title} did not answer in time; nothing was changed. Try again later."
+REGISTRATION_CANCELLED = "The registration was removed meanwhile."
+UNREADABLE = "your stored password cannot be read any more"
+STARTING = "Signing on to {title}"
+OPERATOR_POLICY = "This gateway does not serve your server; ask its operator."

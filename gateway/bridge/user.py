@@ -1,0 +1,226 @@
+"""What is known of one user of one component while his session lives.
+
+The session's tasks and the features work on it; between two awaits nothing else runs, so it needs
+no lock. Nothing here is durable by itself: what must survive a restart goes to the store.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from enum import Enum
+
+import attrs
+import trio
+
+from gateway.bridge import texts
+from gateway.bridge.domain import Domain
+from gateway.bridge.inbox import Inbox
+from gateway.bridge.journal import Entry
+from gateway.bridge.resources import Resources, Status
+from gateway.bridge.states import Phase, State
+from gateway.errors import ConnectionLost, RemoteProtocolError
+from gateway.networks.base import (
+    Contact,
+    LegacyClient,
+    LegacyCommand,
+    LegacyEvent,
+    PresenceChanged,
+    Refusal,
+    SignedOff,
+    TypingState,
+)
+from gateway.store.store import StoredAccount, StoredContact
+from gateway.xmpp.jid import Jid
+from gateway.xmpp.stanza import (
+    Condition,
+    ErrorType,
+    Fault,
+    Message,
+    MessageType,
+    Presence,
+    PresenceType,
+    Stanza,
+)
+
+log = logging.getLogger(__name__)
+
+SEEN_LIMIT = 1_000
+
+
+@attrs.frozen
+class FromUser:
+    """A stanza of the user; a message of his comes with its journal entry."""
+
+    stanza: Stanza
+    entry: Entry | None = None
+
+
+@attrs.frozen
+class FromNetwork:
+    """An event whose handling has to wait for something, such as the store."""
+
+    event: LegacyEvent
+    client: LegacyClient
+
+
+Item = FromUser | FromNetwork
+
+
+class Roster(Enum):
+    """What has passed between the user's roster and one contact of ours."""
+
+    NONE = ""
+    OFFERED = "offered"
+    ASKED = "asked"  # the user asked, the contact has not answered
+    ACCEPTED = "accepted"  # the user is subscribed to the contact
+    REFUSED = "refused"
+
+
+@attrs.define(eq=False)
+class Known:
+    """A contact: as the network lists it (None: it does not), and its latest presence."""
+
+    listed: Contact | None = None
+    presence: PresenceChanged | None = None
+    roster: Roster = Roster.NONE
+
+
+@attrs.define(eq=False)
+class Pending:
+    """A message of the user that is held, or handed to the network and not yet answered for."""
+
+    message: Message = attrs.field(repr=False)
+    address: str
+    entry: Entry
+    ref: str
+    until: float
+
+
+@attrs.define(eq=False)
+class User:
+    domain: Domain
+    jid: Jid
+    account: StoredAccount | None
+    inbox: Inbox[Item] = attrs.field(factory=Inbox)
+    resources: Resources = attrs.field(factory=Resources)
+    state: State = attrs.field(factory=State)
+    client: LegacyClient | None = None
+    contacts: dict[str, Known] = attrs.field(factory=dict)
+    unsaved: dict[str, Known] = attrs.field(factory=dict)
+    shown: dict[str, Presence] = attrs.field(factory=dict)  # contacts shown available
+    leaving: list[Jid] = attrs.field(factory=list)  # who is told of the end of the session
+    held: deque[Pending] = attrs.field(factory=deque)
+    pending: dict[str, Pending] = attrs.field(factory=dict)
+    adding: dict[str, str] = attrs.field(factory=dict)  # ref of AddContact -> address
+    seen: dict[str, None] = attrs.field(factory=dict)
+    chat_states: set[str] = attrs.field(factory=set)  # contacts the user's clients type to
+    typing: dict[str, TypingState] = attrs.field(factory=dict)  # what was last shown of each
+    announced: Status | None = None  # what the network was last told of the user
+    refused: Refusal | None = None  # why the last sign-on was refused
+    _sending: trio.CancelScope | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain.jid}/{self.jid}"
+
+    @property
+    def phase(self) -> Phase:
+        return self.state.phase
+
+    def full(self, resource: str) -> Jid:
+        return attrs.evolve(self.jid, resource=resource)
+
+    def known(self, address: str) -> Known:
+        return self.contacts.setdefault(address, Known())
+
+    def remember(self, address: str, roster: Roster) -> None:
+        """Note where a contact stands with the user's roster; the session saves it."""
+        known = self.known(address)
+        if known.roster is not roster:
+            known.roster = roster
+            self.unsaved[address] = known
+
+    def take_unsaved(self) -> list[StoredContact]:
+        unsaved, self.unsaved = self.unsaved, {}
+        return [
+            StoredContact(
+                address=address,
+                state=known.roster.value,
+                name=known.listed.name if known.listed else "",
+                groups=known.listed.groups if known.listed else (),
+            )
+            for address, known in unsaved.items()
+        ]
+
+    def see(self, legacy_id: str) -> None:
+        """Remember a legacy id, so that a network that repeats itself is not heard twice."""
+        self.seen[legacy_id] = None
+        while len(self.seen) > SEEN_LIMIT:
+            del self.seen[next(iter(self.seen))]
+
+    # --- to the network ---
+
+    async def send(self, command: LegacyCommand) -> bool:
+        """Hand `command` to the network. Returns False when it cannot be known to be sent."""
+        client = self.client
+        if client is None:
+            return False
+        with trio.CancelScope() as self._sending:
+            try:
+                await client.send(command)
+                return True
+            except (ConnectionLost, SignedOff, RemoteProtocolError) as exc:
+                log.debug("%s: not sent: %s", self.name, exc)
+            finally:
+                self._sending = None
+        return False
+
+    def disconnected(self) -> None:
+        """Note that the client is gone; a send that still waits for it ends."""
+        self.client = None
+        if self._sending is not None:
+            self._sending.cancel()
+
+    # --- to the user ---
+
+    def show(self, presence: Presence) -> None:
+        self.domain.link.send_state(presence)
+
+    def ask(self, from_: Jid, *types: PresenceType) -> None:
+        """Send subscription stanzas, bare to bare, in this order (AMB-11)."""
+        self.domain.link.send_batch([Presence(from_=from_, to=self.jid, type=one) for one in types])
+
+    def presence_error(
+        self, to: Iterable[Jid], condition: Condition, type_: ErrorType, text: str
+    ) -> None:
+        """Tell these resources that they are not signed on, as XEP-0100 has it (AMB-07)."""
+        for one in to:
+            fault = Fault(condition=condition, type=type_, text=text)
+            self.domain.link.send(
+                Presence(from_=self.domain.jid, to=one, type=PresenceType.ERROR, error=fault)
+            )
+
+    def note(self, text: str) -> None:
+        """Tell the user one of our texts: many clients hide errors (NOTE-01)."""
+        self.say(self.text(text))
+
+    def say(self, body: str) -> None:
+        """Send the user a chat message of the gateway."""
+        message = Message(
+            from_=self.domain.jid,
+            to=self.jid,
+            type=MessageType.CHAT,
+            id=self.domain.new_id(),
+            body=body,
+        )
+        if self.account is not None:
+            self.domain.deliveries.post(self.account.account_id, message)
+        else:
+            self.domain.link.send(message)
+
+    def text(self, text: str) -> str:
+        return text.format(title=self.domain.title)
+
+    def refusal_text(self, refusal: Refusal, said: str) -> str:
+        ours = self.text(texts.REFUSALS[refusal])
+        return f'{ours} It said: "{said}"' if said else ours
