@@ -8,8 +8,7 @@ Three properties of expat shape this file.
 
 - Newer versions put off a token they saw unfinished until more input comes, some without a switch
   for it. So expat is fed up to the last `>` only, and sees whole tags.
-- It remembers every name it ever saw. So the parser is renewed after a while, and the handlers of
-  the old one are cleared: they form a cycle with it.
+- It remembers every name it ever saw. So the parser is renewed after a while.
 - It refuses a namespace that holds its own separator, and every user may invent namespaces. So the
   separator is a character XML does not have, which DefusedXMLParser (it uses a brace) cannot be
   told: its refusals are put on a parser of our own.
@@ -41,6 +40,8 @@ RENEW_BYTES = 1024 * 1024
 _FEED_BYTES = 64 * 1024
 _SEPARATOR = "\x01"
 _WHITESPACE = b" \t\r\n"
+_BEGINNINGS = b"<\xef" + _WHITESPACE  # \xef begins the mark that UTF-8 may have
+_UTF_16_MARKS = b"\xff\xfe"
 _KEPT_ATTRIBUTES = ("from", "to", "id", "type")
 _MAX_KEPT_CHARACTERS = 4096
 _STANZAS = ("message", "presence", "iq")
@@ -196,15 +197,22 @@ class ComponentStream:
         """Take what was read. `events` gives what it meant, and raises what it broke."""
         if self._violation is not None or self.is_closed:
             return
+        violation = None
         try:
             for start in range(0, len(data), _FEED_BYTES):
                 self._receive_piece(data[start : start + _FEED_BYTES])
         except StreamViolation as exc:
-            self._fail(exc)
+            violation = exc
         except DefusedXmlException:
-            self._fail(StreamViolation("restricted-xml", "a DTD or an entity declaration"))
+            violation = StreamViolation("restricted-xml", "a DTD or an entity declaration")
         except expat.ExpatError as exc:
-            self._fail(StreamViolation("not-well-formed", str(exc)))
+            violation = StreamViolation("not-well-formed", str(exc))
+        if violation is not None and not self.is_closed:
+            self._violation = violation
+        if self._violation is not None or self.is_closed:
+            self._release(self._expat)
+            self._stack.clear()
+            self._held.clear()
 
     def events(self) -> Iterator[StreamEvent]:
         """Yield what was received. Raises `StreamViolation` after what stood before it."""
@@ -212,12 +220,6 @@ class ComponentStream:
             yield self._events.popleft()
         if self._violation is not None:
             raise self._violation
-
-    def _fail(self, violation: StreamViolation) -> None:
-        self._violation = violation
-        self._release(self._expat)
-        self._stack.clear()
-        self._held.clear()
 
     def _receive_piece(self, data: bytes | bytearray) -> None:
         if self._state is _State.OPENING:
@@ -229,11 +231,9 @@ class ComponentStream:
             self._parse(ready)
         else:
             self._held += data
-        if self.is_closed:
-            self._release(self._expat)
-            return
-        self._check_between_stanzas()
-        self._check_size()
+        if not self.is_closed:
+            self._check_between_stanzas()
+            self._check_size()
 
     def _receive_header(self, data: bytes | bytearray) -> bytes | bytearray:
         """Feed the opening tag alone, to know where it ends; return what stands behind it."""
@@ -241,6 +241,7 @@ class ComponentStream:
             cut = data.find(b">") + 1
             self._held += data[: cut or len(data)]
             data = data[cut or len(data) :]
+            self._check_beginning(self._header or self._held)
             if len(self._header) + len(self._held) > MAX_HEADER_BYTES:
                 raise StreamViolation("policy-violation", "the opening tag has no end")
             if not cut:
@@ -250,6 +251,13 @@ class ComponentStream:
             self._header += ready
             self._parse(ready)
         return data
+
+    def _check_beginning(self, data: bytearray) -> None:
+        # UTF-16 is taken for what it is, whatever the parser was told.
+        if data[0] in _UTF_16_MARKS or 0 in data[:2]:
+            raise StreamViolation("unsupported-encoding", "the stream is not in UTF-8")
+        if data[0] not in _BEGINNINGS:
+            raise StreamViolation("not-well-formed", "this is no XML")
 
     def _parse(self, ready: bytes) -> None:
         self._fed += len(ready)
@@ -275,10 +283,9 @@ class ComponentStream:
         """Drop keepalive whitespace before it piles up; refuse what no stanza can begin with."""
         if self._depth != 1 or not self._held or self._expat.CurrentByteIndex != self._fed:
             return
-        text = self._held.lstrip(_WHITESPACE)
-        if not text:
-            self._held.clear()
-        elif not text.startswith(b"<"):
+        if self._held[0] in _WHITESPACE:
+            self._held = self._held.lstrip(_WHITESPACE)
+        if self._held and not self._held.startswith(b"<"):
             raise StreamViolation("bad-format", "text between stanzas")
 
     def _check_size(self) -> None:
@@ -316,7 +323,7 @@ class ComponentStream:
 
     @staticmethod
     def _release(parser: expat.XMLParserType) -> None:
-        """Break the cycle of a parser and its handlers, so that its memory goes at once."""
+        """Break the cycle of a parser and this stream, so that its memory goes at once."""
         parser.StartElementHandler = None
         parser.EndElementHandler = None
         parser.CharacterDataHandler = None
