@@ -156,5 +156,6 @@ def damage(connection: Connection) -> str:
     """Say what is wrong with the file, as far as a quick look finds it; "" when nothing is."""
     if connection.dialect.name != "sqlite":
         return ""
-    found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+    answer = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+    found = " ".join(answer.split())
     return "" if found == "ok" else found

@@ -229,8 +229,8 @@ def test_a_batch_is_written_as_a_whole_or_not_at_all(store: Store) -> None:
 
 def test_a_time_without_zone_is_refused(store: Store) -> None:
     account_id = romeo(store).account_id
+    naive = NOON.replace(tzinfo=None)
     with pytest.raises(StoreError, match="time zone"):
-        naive = NOON.replace(tzinfo=None)
         store.save_request(account_id, StoredRequest("paris", "", "", naive))
 
 
