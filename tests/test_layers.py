@@ -288,7 +288,14 @@ BANNED = {
     "trio.serve_tcp",
     "trio.open_unix_socket",
 }
-DOORS = {"gateway/host.py", "gateway/cli.py", "scripts/**", "tests/e2e/**", "tests/simulation/**"}
+DOORS = {
+    "gateway/host.py",
+    "gateway/cli.py",
+    "legacy_emu/host.py",
+    "scripts/**",
+    "tests/e2e/**",
+    "tests/simulation/**",
+}
 
 
 def test_the_lint_rule_keeps_the_outside_world_behind_one_door() -> None:
@@ -309,6 +316,7 @@ def test_no_module_opens_a_door_of_its_own() -> None:
     found = [
         module
         for module, path in modules("gateway", "legacy_emu")
-        if re.search(r"noqa(?!:)|noqa:[^#\n]*TID", path.read_text("utf-8"))
+        if str(path.relative_to(ROOT)) not in DOORS
+        and re.search(r"noqa(?!:)|noqa:[^#\n]*TID", path.read_text("utf-8"))
     ]
     assert found == []
