@@ -78,6 +78,7 @@ class SimHost:
         self.name = f"{machine.name}#{machine.incarnations}"
         self.dead = False
         self.died_at = math.inf
+        self.died = trio.Event()
         self.crashed_at: CrashPoint | None = None  # by `crash_soon`, and not by `kill`
         self.streams: list[HostStream] = []
         self._machine = machine
@@ -114,6 +115,7 @@ class SimHost:
             return
         self.dead = True
         self.died_at = trio.current_time()
+        self.died.set()
         for stream in self.streams:
             stream.raw.close_as_kernel()
         for listener in self._listeners:

@@ -121,6 +121,7 @@ class XmppServer:
         self.users: dict[str, User] = {}
         self.links: list[ComponentLink] = []
         self.offences: list[str] = []
+        self.has_had_link = trio.Event()
         self.transcript: list[str] | None = None  # set it to a list to have every stanza kept
         self._secrets = dict(secrets)
         self._current: dict[str, ComponentLink] = {}
@@ -226,6 +227,7 @@ class XmppServer:
             old.close("conflict")
         self._current[link.domain] = link
         link.ready = True
+        self.has_had_link.set()
         link.write(b"<handshake/>")
 
     def _take(self, link: ComponentLink, stanza: ET.Element) -> None:
