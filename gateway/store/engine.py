@@ -53,7 +53,13 @@ def connect(host: Host, url: URL, components: Sequence[str], closing: ExitStack)
     """
     if url.drivername == POSTGRESQL_DRIVER:
         query = {"connect_timeout": str(CONNECT_SECONDS)} | dict(url.query)
-        engine = host.open_engine(url.set(query=query).render_as_string(hide_password=False))
+        full = url.set(query=query).render_as_string(hide_password=False)
+        try:
+            engine = host.open_engine(full)
+        except ModuleNotFoundError as exc:
+            raise StoreError(
+                "a store in PostgreSQL needs psycopg: pip install 'balcony-gateway[postgres]'"
+            ) from exc
         closing.callback(engine.dispose)
         _prepare_postgresql(engine, components)
     else:

@@ -101,7 +101,7 @@ def postgresql_url(postgresql: str | None) -> str:
     return postgresql
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest) -> str:
     found = request.getfixturevalue(f"{request.param}_url")
     assert isinstance(found, str)

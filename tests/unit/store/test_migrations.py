@@ -180,6 +180,7 @@ def test_foreign_keys_hold_again_after_a_migration(
     assert [after[name] for name in halved] == [1, 1, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_the_migrations_of_two_daemons_do_not_mix(postgresql_url: str) -> None:
     with (
         prepared(RealHost(), postgresql_url) as one,

@@ -64,6 +64,7 @@ def test_a_refused_opening_leaves_no_lock(opener: Opener, host: Host) -> None:
     opener()
 
 
+@pytest.mark.slow
 def test_daemons_with_other_components_share_a_server(
     host: Host, sealer: Sealer, postgresql_url: str
 ) -> None:
@@ -76,6 +77,7 @@ def test_daemons_with_other_components_share_a_server(
         Store.open(host, postgresql_url, sealer, ["d.example"]).close()
 
 
+@pytest.mark.slow
 def test_a_lost_connection_takes_the_lock_again(
     host: Host, sealer: Sealer, postgresql_url: str
 ) -> None:
@@ -92,6 +94,7 @@ def test_a_lost_connection_takes_the_lock_again(
             Store.open(host, postgresql_url, sealer, [COMPONENT])
 
 
+@pytest.mark.slow
 def test_a_killed_daemon_leaves_no_lock(
     host: Host, sealer: Sealer, sqlite_url: str, sqlite_path: Path
 ) -> None:
@@ -169,6 +172,7 @@ def test_rekeying_seals_everything_with_the_new_key_alone(
     assert [row.payload for row in after.journal(COMPONENT)] == [b"<body>hush</body>", b"late"]
 
 
+@pytest.mark.slow
 def test_rekeying_is_refused_while_others_work_on_the_store(
     host: Host, sealer: Sealer, postgresql_url: str
 ) -> None:
@@ -261,6 +265,22 @@ def test_a_moved_message_does_not_open_and_stops_nobody(
     assert "aim.example.net/eve@example.net: journal in the store cannot be" in caplog.text
 
 
+def test_what_was_sealed_for_an_earlier_registration_of_the_same_user_does_not_open(
+    store: Store, url: str
+) -> None:
+    first = filled(store)
+    with raw(url) as connection:
+        old_secret = connection.scalar(sa.select(schema.account.c.credentials))
+        old_payload = connection.scalar(sa.select(schema.journal.c.payload))
+    store.remove_account(first)
+    filled(store)
+    with raw(url) as connection:
+        connection.execute(sa.update(schema.account).values(credentials=old_secret))
+        connection.execute(sa.update(schema.journal).values(payload=old_payload))
+    assert [one.broken for one in store.accounts(COMPONENT)] == [True]
+    assert store.journal(COMPONENT) == []
+
+
 # --- what cannot be opened --------------------------------------------------------------------
 
 
@@ -326,6 +346,18 @@ def test_what_cannot_be_a_store_is_refused(host: Host, sealer: Sealer, url: str)
         Store.open(host, url, sealer, [COMPONENT])
 
 
+class WithoutPsycopg(RealHost):
+    """A host where the optional driver is not installed."""
+
+    def open_engine(self, url: str) -> sa.Engine:
+        raise ModuleNotFoundError("No module named 'psycopg'")
+
+
+def test_a_missing_driver_has_a_remedy(sealer: Sealer) -> None:
+    with pytest.raises(StoreError, match=r"needs psycopg: pip install"):
+        Store.open(WithoutPsycopg(), "postgresql+psycopg://h/d", sealer, [COMPONENT])
+
+
 def test_tables_of_another_program_are_left_alone(opener: Opener, url: str) -> None:
     with raw(url) as connection:
         connection.exec_driver_sql("CREATE TABLE account (mine INTEGER)")
@@ -335,6 +367,14 @@ def test_tables_of_another_program_are_left_alone(opener: Opener, url: str) -> N
     with raw(url) as connection:
         assert connection.exec_driver_sql("SELECT mine FROM account").scalar() == 5
         assert sa.inspect(connection).get_table_names() == ["account"]
+
+
+def test_a_new_connection_is_prepared_like_the_first(store: Store, url: str) -> None:
+    account_id = filled(store)
+    store._engine.dispose()
+    store.remove_account(account_id)
+    with raw(url) as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.journal)) == 0
 
 
 # --- crashes ----------------------------------------------------------------------------------
