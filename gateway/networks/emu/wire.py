@@ -17,7 +17,8 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from gateway.errors import LocalProtocolError, RemoteProtocolError
+from gateway.errors import LocalProtocolError
+from gateway.errors import RemoteProtocolError as RemoteProtocolError  # for the front, too
 
 MAX_FRAME_BYTES = 256 * 1024
 

@@ -1,0 +1,5 @@
+"""`python -m legacy_emu`."""
+
+from legacy_emu.cli import main
+
+main()

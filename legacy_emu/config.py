@@ -1,0 +1,102 @@
+"""The emulator's configuration: a TOML file or flags, both to the letter."""
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+
+import attrs
+
+from legacy_emu.backend import Policy
+from legacy_emu.fronts import FRONTS
+from legacy_emu.strict import Malformed, structure
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names the key and what is wrong with it."""
+
+
+class BotKind(StrEnum):
+    ECHO = "echo"
+    CHATTER = "chatter"
+
+
+@attrs.frozen
+class ContactConfig:
+    address: str
+    groups: tuple[str, ...] = ()
+    name: str = ""
+
+
+@attrs.frozen
+class AccountConfig:
+    """An account. Everybody on `contacts` is seen at once; list each other for both ways."""
+
+    address: str
+    password: str = attrs.field(repr=False)
+    name: str = ""
+    profile: dict[str, str] = attrs.field(factory=dict)
+    consent: bool | None = None
+    contacts: tuple[ContactConfig, ...] = ()
+
+
+@attrs.frozen
+class BotConfig:
+    account: str
+    kind: BotKind = BotKind.ECHO
+    seconds: float = 60.0  # between two remarks of a chatter
+
+
+@attrs.frozen
+class CrowdConfig:
+    """`accounts` accounts called user0, user1…, with `contacts` contacts each."""
+
+    accounts: int
+    contacts: int
+    password: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Config:
+    fronts: dict[str, str] = attrs.field(factory=dict)  # name -> host:port
+    control: str = ""  # host:port; empty: no control channel
+    origins: tuple[str, ...] = ()
+    policy: Policy = attrs.field(factory=Policy)
+    account: tuple[AccountConfig, ...] = ()
+    bot: tuple[BotConfig, ...] = ()
+    crowd: CrowdConfig | None = None
+
+
+def read(path: Path) -> Config:
+    """Read a configuration file. Raises `ConfigError`."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise ConfigError(f"{path} is not TOML: {exc}") from exc
+    try:
+        config: Config = structure(table, Config, "")
+    except Malformed as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+    return config
+
+
+def check(config: Config) -> Config:
+    """Return `config` when the emulator can run by it. Raises `ConfigError`."""
+    if not config.fronts:
+        raise ConfigError("fronts: missing: name a front and where it listens")
+    for name, where in config.fronts.items():
+        if name not in FRONTS:
+            raise ConfigError(f"fronts.{name}: unknown, expected one of {', '.join(FRONTS)}")
+        address(where, f"fronts.{name}")
+    if config.control:
+        address(config.control, "control")
+    return config
+
+
+def address(text: str, key: str) -> tuple[str, int]:
+    """Return host and port of `host:port`. Raises `ConfigError`, which names `key`."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ConfigError(f"{key}: {text!r} found, expected host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,67 @@
+"""What the service knows of its people: accounts, sessions, what stands between two accounts."""
+
+from collections import deque
+
+import attrs
+
+from legacy_emu.events import KeptValue, Listener, Look, Show
+
+MAX_REPLAYED = 100
+
+
+@attrs.define(eq=False)
+class Relation:
+    """What stands between one account and another, as the first one has it."""
+
+    listed: bool = False
+    name: str = ""
+    groups: tuple[str, ...] = ()
+    sees: bool = False
+    seen_by: bool = False
+    asked: bool = False
+    asking: bool = False
+    blocked: bool = False
+
+    @property
+    def shown(self) -> bool:
+        return self.listed or self.seen_by or self.asking or self.blocked
+
+
+@attrs.define(eq=False)
+class Kept:
+    """A value until its owner acknowledges it, and who wants to hear of that."""
+
+    value: KeptValue
+    receipt_to: "Session | None" = None
+    ref: str = ""
+
+
+@attrs.define(eq=False)
+class Session:
+    """One sign-on."""
+
+    id: str
+    person: "Person" = attrs.field(repr=False)
+    listener: Listener = attrs.field(repr=False)
+    look: Look = attrs.field(factory=lambda: Look(Show.ONLINE))
+    only_for: dict[str, Look] = attrs.field(factory=dict)
+    over: bool = False
+
+
+@attrs.define(eq=False)
+class Person:
+    """One account."""
+
+    address: str
+    display: str  # the screen name as its owner writes it
+    password: str = attrs.field(repr=False)
+    name: str = ""
+    consent: bool | None = None  # None: as the service has it
+    profile: dict[str, str] = attrs.field(factory=dict)
+    relations: dict[str, Relation] = attrs.field(factory=dict, repr=False)
+    sessions: list[Session] = attrs.field(factory=list, repr=False)
+    kept: dict[str, Kept] = attrs.field(factory=dict, repr=False)
+    replayable: deque[KeptValue] = attrs.field(
+        factory=lambda: deque(maxlen=MAX_REPLAYED), repr=False
+    )
+    told: dict[str, Look] = attrs.field(factory=dict, repr=False)  # whom he was last shown how

@@ -1,0 +1,33 @@
+"""One service: the backend, its faults, and who is connected. What fronts are given."""
+
+from legacy_emu.backend import Backend, Policy
+from legacy_emu.faults import Connection, Faults
+from legacy_emu.host import World
+
+
+class Service:
+    """An emulated service, without its listeners. Several may live in one process."""
+
+    def __init__(
+        self, world: World, policy: Policy | None = None, origins: tuple[str, ...] = ()
+    ) -> None:
+        self.world = world
+        self.origins = origins  # of web pages that may connect; all others are foreign
+        self.backend = Backend(world.now, self._new_id, policy)
+        self.faults = Faults()
+        self.connections: dict[str, Connection] = {}
+        self._numbers = 0
+
+    def connect(self, front: str) -> Connection:
+        """Enter a new connection; the front takes it out again by `disconnect`."""
+        self._numbers += 1
+        connection = Connection(self._numbers, front)
+        self.connections[connection.id] = connection
+        return connection
+
+    def disconnect(self, connection: Connection) -> None:
+        del self.connections[connection.id]
+
+    def _new_id(self) -> str:
+        # Wide enough that ids stay unique over restarts: gateways remember the old ones.
+        return f"{self.world.random.getrandbits(64):016x}"
