@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import attrs
 import trio
@@ -151,3 +153,51 @@ async def running_gateway(config: Path) -> AsyncGenerator[Running, None]:
     async with running("balcony", command, log) as gateway:
         await gateway.wait_line("balcony: ready")
         yield gateway
+
+
+@attrs.frozen
+class Emulator:
+    """An emulated legacy service that is up, and the accounts it has from the start."""
+
+    running: Running
+    url: str  # of the WebSocket front
+    control: str  # URL of the control channel
+    passwords: Mapping[str, str] = attrs.field(repr=False)  # by lower-case name
+
+    @property
+    def service(self) -> dict[str, str | int | float | bool]:
+        """The `[component.service]` that leads a gateway here."""
+        where = urlsplit(self.url)
+        return {"host": where.hostname or "", "port": where.port or 0, "tls": "off"}
+
+
+@asynccontextmanager
+async def running_emulator(folder: Path) -> AsyncGenerator[Emulator, None]:
+    """Run the emulated service with the sample's people, on free ports; its log is in `folder`."""
+    sample = REPOSITORY / "legacy_emu" / "sample.toml"
+    people = tomllib.loads(sample.read_text("utf-8"))["account"]
+    free = "127.0.0.1:0"
+    command = python_module(
+        "legacy_emu", "run", "--config", sample, "--front", f"websocket={free}", "--control", free
+    )
+    async with running("legacy-emu", command, folder / "emulator.log") as emulator:
+        urls = [
+            (await emulator.wait_line(f"listening {name} ")).split()[-1]
+            for name in ("websocket", "control")
+        ]
+        await emulator.wait_line("ready")
+        passwords = {one["address"].lower(): one["password"] for one in people}
+        yield Emulator(emulator, urls[0], urls[1], passwords)
+
+
+async def balcony(*arguments: str | Path) -> str:
+    """Run a `balcony` command to its end and return its output. Raises `ProcessFailed`."""
+    command = [str(part) for part in python_module("gateway", *arguments)]
+    with trio.fail_after(START_SECONDS):
+        done = await trio.run_process(
+            command, capture_stdout=True, stderr=subprocess.STDOUT, check=False
+        )
+    output = done.stdout.decode("utf-8", "replace")
+    if done.returncode:
+        raise ProcessFailed(f"balcony {arguments[0]} ended with {done.returncode}\n{output}")
+    return output

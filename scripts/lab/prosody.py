@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 import attrs
@@ -120,17 +120,25 @@ class Prosody:
 
 
 @asynccontextmanager
-async def private_prosody(*components: Component) -> AsyncGenerator[Prosody, None]:
-    """Start a private Prosody that lets `components` in; leaving ends it and removes its files."""
-    async with prepared_prosody(*components) as prosody, prosody.serving():
+async def private_prosody(
+    *components: Component, folder: Path | None = None
+) -> AsyncGenerator[Prosody, None]:
+    """Start a private Prosody that lets `components` in; leaving ends it and removes its files.
+
+    With `folder`, which is to be empty, its files go there and stay.
+    """
+    async with prepared_prosody(*components, folder=folder) as prosody, prosody.serving():
         yield prosody
 
 
 @asynccontextmanager
-async def prepared_prosody(*components: Component) -> AsyncGenerator[Prosody, None]:
+async def prepared_prosody(
+    *components: Component, folder: Path | None = None
+) -> AsyncGenerator[Prosody, None]:
     """Prepare a private Prosody without starting it: `Prosody.serving` does, as often as wanted."""
-    with scratch_folder("prosody") as folder, reserved_ports(2) as ports:
-        prosody = Prosody(folder, (ports[0], ports[1]), *components)
+    place = scratch_folder("prosody") if folder is None else nullcontext(folder)
+    with place as home, reserved_ports(2) as ports:
+        prosody = Prosody(home, (ports[0], ports[1]), *components)
         prosody.write_configuration()
         yield prosody
 

@@ -1,0 +1,330 @@
+"""Show the gateway at work, in a terminal: `scripts/demo`, which prepares what this needs.
+
+A private Prosody, the emulated legacy service and the gateway are started, each a process of its
+own; romeo (a Jabber client) registers with the gateway and talks with juliet, who is on the legacy
+service. Then all stays up for any XMPP client to join, until Ctrl-C. With `--check` it ends by
+itself: exit code 0 only if each side saw the other's presence, typing and message.
+"""
+
+import functools
+import math
+import signal
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Annotated
+from xml.etree.ElementTree import Element, SubElement
+
+import attrs
+import trio
+import trio_websocket
+import typer
+from rich.console import Console
+
+from gateway.config import sample_config
+from scripts.lab.jabber import Jabber, NotSeen, jabber_client
+from scripts.lab.legacy_user import LegacyUser, legacy_user
+from scripts.lab.processes import (
+    Emulator,
+    ProcessFailed,
+    balcony,
+    running_emulator,
+    running_gateway,
+    scratch_folder,
+    tail,
+)
+from scripts.lab.prosody import Component, Prosody, User, private_prosody
+
+CHECK_SECONDS = 120
+TAIL_LINES = 15
+READING_SECONDS = 1.0  # between lines, for whoever watches
+
+GATEWAY = "emu.localhost"
+JULIET = f"juliet@{GATEWAY}"
+
+ROMEO_SAYS = "If I profane with my unworthiest hand this holy shrine ..."
+JULIET_SAYS = "Good pilgrim, you do wrong your hand too much."
+
+
+class Telling:
+    """What is said on the terminal. It remembers the step that is under way."""
+
+    def __init__(self, *, hurry: bool) -> None:
+        self._console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+        self._hurry = hurry
+        self.step_now = ""
+        self.played = False  # every step worked
+        self._failed = False
+
+    @property
+    def worked(self) -> bool:
+        return self.played and not self._failed
+
+    def line(self, text: str = "") -> None:
+        self._console.print(text)
+
+    def heading(self, text: str) -> None:
+        self._console.print(f"\n{text}", style="bold")
+
+    @contextmanager
+    def step(self, what: str) -> Generator[None, None, None]:
+        """Say what is being done, and then that it is."""
+        self.step_now = what
+        self._console.print(f"  {what} ... ", end="")
+        try:
+            yield
+        except BaseException:
+            self._console.print("no", style="red")
+            raise
+        self._console.print("ok", style="green")
+
+    async def seen(self, who: str, what: str) -> None:
+        """Show a line of the conversation, as `who` sees it."""
+        style = "cyan" if who == "romeo" else "magenta"
+        self._console.print(f"  {who + ' sees':<12} ", style=style, end="")
+        self.line(what)
+        if not self._hurry:
+            await trio.sleep(READING_SECONDS)
+
+    def failure(self, group: BaseExceptionGroup[Exception], folder: Path) -> None:
+        """Say which step failed, why, and what the programs said last."""
+        self._failed = True
+        self.heading(f"This did not work: {self.step_now}")
+        for error in _leaves(group):
+            self.line(str(error) or type(error).__name__)
+        for log in sorted(folder.rglob("*.log")):
+            self.heading(f"The end of {log.name}")
+            self.line(tail(log, TAIL_LINES))
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for one in error.exceptions for leaf in _leaves(one)]
+    return [error]
+
+
+@attrs.frozen
+class Stage:
+    """Everything that runs."""
+
+    folder: Path
+    prosody: Prosody
+    emulator: Emulator
+    romeo_account: User
+    romeo: Jabber
+    juliet: LegacyUser
+
+
+@asynccontextmanager
+async def the_stage(tell: Telling, folder: Path) -> AsyncGenerator[Stage, None]:
+    """Start everything, in order; leaving ends it in the opposite order."""
+    component = Component(GATEWAY)
+    async with AsyncExitStack() as stack:
+        with tell.step("start a private XMPP server (Prosody)"):
+            home = folder / "prosody"
+            home.mkdir()
+            prosody = await stack.enter_async_context(private_prosody(component, folder=home))
+            romeo_account = await prosody.register("romeo")
+        with tell.step("start the emulated legacy service"):
+            emulator = await stack.enter_async_context(running_emulator(folder))
+        with tell.step("start the gateway between them"):
+            config = folder / "balcony.toml"
+            await balcony("init", folder)
+            text = sample_config(
+                jid=GATEWAY,
+                domain=prosody.domain,
+                server=prosody.component_address,
+                secret=component.secret,
+                service=emulator.service,
+            )
+            config.write_text(text, "utf-8")
+            config.chmod(0o600)
+            await stack.enter_async_context(running_gateway(config))
+        with tell.step("juliet signs on to the legacy service"):
+            juliet = await stack.enter_async_context(
+                legacy_user(emulator.url, "juliet", emulator.passwords["juliet"])
+            )
+        with tell.step("romeo logs in to the XMPP server"):
+            romeo = await stack.enter_async_context(jabber_client("romeo"))
+            await romeo.login(
+                romeo_account.jid, romeo_account.password, prosody.client_port, "demo"
+            )
+            await romeo.ask_roster()
+            await romeo.presence()
+        yield Stage(folder, prosody, emulator, romeo_account, romeo, juliet)
+
+
+# --- the play
+
+
+async def register(tell: Telling, stage: Stage) -> None:
+    """Romeo registers with the gateway, which then signs him on, and adds juliet."""
+    romeo = stage.romeo
+    with tell.step("romeo asks the gateway what it wants to know"):
+        form = await romeo.iq(GATEWAY, '<query xmlns="jabber:iq:register"/>')
+        if form.find("register:query/register:username") is None:
+            raise NotSeen(f"the gateway offers no registration: {form.xml}")
+    with tell.step("romeo registers with his legacy account"):
+        answer = await romeo.iq(GATEWAY, registration(stage.emulator.passwords["romeo"]), "set")
+        if answer.type != "result":
+            raise NotSeen(f"the gateway refused: {answer.xml}")
+    with tell.step("romeo lets the gateway see him, and sees the gateway"):
+        await romeo.expect(f"presence[@type='subscribe'][@from='{GATEWAY}']")
+        await romeo.presence(type_="subscribed", to=GATEWAY)
+        await romeo.presence(type_="subscribe", to=GATEWAY)
+        await romeo.expect(f"presence[@type='subscribed'][@from='{GATEWAY}']")
+        await romeo.expect(lambda it: it.kind == "presence" and it.from_ == GATEWAY and not it.type)
+    with tell.step("romeo adds juliet to his contacts"):
+        await romeo.presence(type_="subscribe", to=JULIET)
+        await romeo.expect(f"presence[@type='subscribed'][@from='{JULIET}']")
+        await romeo.presence(type_="subscribed", to=JULIET)
+
+
+def registration(password: str) -> Element:
+    """The filled-in form of jabber:iq:register."""
+    query = Element("query", xmlns="jabber:iq:register")
+    SubElement(query, "username").text = "romeo"
+    SubElement(query, "password").text = password
+    return query
+
+
+async def converse(tell: Telling, stage: Stage) -> None:
+    """Show presence, typing and a message, each both ways. Raises `NotSeen`."""
+    romeo, juliet = stage.romeo, stage.juliet
+
+    tell.step_now = "romeo sees juliet's presence"
+    await juliet.command("set_presence", show="away", text="on the balcony")
+    came = await romeo.expect(
+        lambda it: it.kind == "presence" and it.from_ == JULIET and it.show == "away"
+    )
+    await tell.seen("romeo", f"juliet is {came.show}: {came.status}")
+
+    tell.step_now = "juliet sees romeo's presence"
+    await romeo.presence("dnd", "in the orchard")
+    seen = await juliet.expect("presence", address="romeo", show="dnd")
+    await tell.seen("juliet", f"romeo is {seen['show']}: {seen['text']}")
+
+    tell.step_now = "juliet sees romeo typing"
+    await romeo.message(JULIET, chat_state="composing")
+    await juliet.expect("typing", sender="romeo", state="composing")
+    await tell.seen("juliet", "romeo is typing")
+
+    tell.step_now = "juliet sees romeo's message"
+    await romeo.message(JULIET, ROMEO_SAYS, chat_state="active")
+    said = await juliet.expect("message", sender="romeo", text=ROMEO_SAYS)
+    await tell.seen("juliet", f"romeo says: {said['text']}")
+
+    # A client that has shown no chat states of its own is sent none (XEP-0085): now romeo's has.
+    tell.step_now = "romeo sees juliet typing"
+    await juliet.command("set_typing", to="romeo", state="composing")
+    await romeo.expect(f"message[@from='{JULIET}']/states:composing")
+    await tell.seen("romeo", "juliet is typing")
+
+    tell.step_now = "romeo sees juliet's message"
+    await juliet.command("send_message", to="romeo", text=JULIET_SAYS)
+    came = await romeo.expect(
+        lambda it: it.kind == "message" and it.from_ == JULIET and it.body == JULIET_SAYS
+    )
+    await tell.seen("romeo", f"juliet says: {came.body}")
+
+
+# --- and then
+
+
+async def stay(tell: Telling, stage: Stage) -> None:
+    """Keep everything up for whoever wants to join; juliet answers what is said to her."""
+    prosody, romeo = stage.prosody, stage.romeo_account
+    tell.heading("All of it stays up. Join with any XMPP client that can do without TLS:")
+    tell.line(f"  account      {romeo.jid}")
+    tell.line(f"  password     {romeo.password}")
+    tell.line(f"  server       {prosody.host}, port {prosody.client_port}, no encryption")
+    tell.line(f"  the gateway  {GATEWAY}  (romeo is registered)")
+    tell.line(f"  a contact    {JULIET}  (she answers)")
+    tell.line("On the legacy service:")
+    tell.line(f"  address      {stage.emulator.url}")
+    for name, password in stage.emulator.passwords.items():
+        tell.line(f"  account      {name}, password {password}")
+    tell.line(f"Logs and configuration: {stage.folder}")
+    tell.heading("Ctrl-C ends it and removes everything.")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_answer, stage.juliet, name="demo/juliet answers")
+        nursery.start_soon(_watch_romeo, tell, stage.romeo, name="demo/romeo listens")
+
+
+async def _answer(juliet: LegacyUser) -> None:
+    while True:
+        frame = await juliet.receive()
+        if frame["type"] == "contact_request":
+            await juliet.send("grant", ref=f"grant-{frame['id']}", address=frame["address"])
+        elif frame["type"] == "message" and not frame.get("outgoing"):
+            number, whom = frame["id"], frame["sender"]
+            await juliet.send("set_typing", ref=f"typing-{number}", to=whom, state="composing")
+            await trio.sleep(READING_SECONDS)
+            text = f"You said: {frame['text']}"
+            await juliet.send("send_message", ref=f"answer-{number}", to=whom, text=text)
+
+
+async def _watch_romeo(tell: Telling, romeo: Jabber) -> None:
+    while True:
+        came = await romeo.expect("message/body", seconds=math.inf)
+        await tell.seen("romeo", f"{came.from_} says: {came.body}")
+        romeo.forget()
+
+
+async def perform(tell: Telling, folder: Path, *, stays: bool) -> None:
+    """Play it all. Raises one of `FAILURES` when a step does not work."""
+    tell.heading("Setting the stage")
+    async with the_stage(tell, folder) as stage:
+        tell.heading("Romeo, on Jabber, registers with the gateway")
+        await register(tell, stage)
+        tell.heading("They talk: romeo on Jabber, juliet on the legacy service")
+        await converse(tell, stage)
+        tell.played = True
+        if stays:
+            await stay(tell, stage)
+
+
+FAILURES = (
+    ProcessFailed,
+    NotSeen,
+    trio.TooSlowError,
+    trio_websocket.ConnectionClosed,
+    trio_websocket.HandshakeError,
+    OSError,
+)
+
+
+async def demo(*, check: bool) -> int:
+    """Run it all and return the exit code. SIGINT, SIGTERM and SIGHUP end it in order."""
+    tell = Telling(hurry=check)
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
+            with scratch_folder("balcony-demo") as folder:
+                try:
+                    with trio.fail_after(CHECK_SECONDS if check else math.inf):
+                        await perform(tell, folder, stays=not check)
+                except* FAILURES as group:
+                    tell.failure(group, folder)
+            nursery.cancel_scope.cancel()
+    tell.heading("Everything worked." if tell.worked else "Ended.")
+    return 0 if tell.worked else 1
+
+
+async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+
+
+def main(
+    check: Annotated[
+        bool, typer.Option("--check", help="End by itself; exit code 0 only if all of it worked.")
+    ] = False,
+) -> None:
+    """Show the gateway at work between a Jabber user and a legacy user."""
+    sys.exit(trio.run(functools.partial(demo, check=check)))
+
+
+if __name__ == "__main__":
+    typer.run(main)

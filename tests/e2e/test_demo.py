@@ -1,0 +1,68 @@
+"""The demo is the first thing anybody runs: it works, and it leaves nothing behind."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from scripts.lab.processes import REPOSITORY, running
+from tests.e2e.servers import require_prosody
+
+TEST_SECONDS = 180
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+
+def _demo_in(folder: Path) -> dict[str, str]:
+    """The environment in which everything of the demo's lands in `folder`."""
+    require_prosody()
+    return {"TMPDIR": str(folder), "PYTHONPATH": str(REPOSITORY)}
+
+
+def _processes_naming(folder: Path) -> list[str]:
+    """The command lines of the running processes that name `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (OSError, UnicodeDecodeError):
+                continue
+            if str(folder) in line:
+                found.append(line)
+    return found
+
+
+async def test_the_demo_checks_itself_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    scratch = tmp_path / "t"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "scripts.demo", "--check"]
+    with trio.fail_after(TEST_SECONDS):
+        async with running(
+            "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
+        ) as demo:
+            code = await demo.process.wait()
+    assert code == 0, demo.log_tail()
+    assert list(scratch.iterdir()) == []
+    assert _processes_naming(scratch) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_demo_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    scratch = tmp_path / "t"
+    scratch.mkdir()
+    command = [sys.executable, "-u", "-m", "scripts.demo"]
+    with trio.fail_after(TEST_SECONDS):
+        async with running(
+            "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
+        ) as demo:
+            await demo.wait_line("Ctrl-C ends it")
+            assert _processes_naming(scratch) != []
+            demo.process.send_signal(number)
+            code = await demo.process.wait()
+    assert code == 0, demo.log_tail()
+    assert list(scratch.iterdir()) == []
+    assert _processes_naming(scratch) == []
