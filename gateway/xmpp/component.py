@@ -117,7 +117,7 @@ class _Connection:
     def __init__(self, stream: trio.abc.Stream, core: ComponentStream) -> None:
         self.stream = stream
         self.core = core
-        self.answer = b""  # what the negotiation has to send next
+        self.stream_id = ""  # what the handshake is still to be made of
         self.up_since: float | None = None
         self.last_read = trio.current_time()
         self.asked_at: float | None = None
@@ -276,16 +276,17 @@ class Link:
         return connection.ending or Ending(Cause.CLOSED, "closed by us"), connection.up_since
 
     async def _negotiate(self, connection: _Connection) -> None:
-        connection.answer = connection.core.opening()
+        core = connection.core
         with trio.move_on_after(HANDSHAKE_SECONDS) as attempt:
             self._attempt = attempt
             try:
+                await self._send_bytes(connection, core.opening())
                 while connection.up_since is None and connection.ending is None:
-                    if connection.answer:
-                        answer, connection.answer = connection.answer, b""
-                        await self._send_bytes(connection, answer)
-                    else:
-                        await self._receive(connection)
+                    if connection.stream_id:
+                        handshake = core.handshake(connection.stream_id, self._settings.secret)
+                        connection.stream_id = ""
+                        await self._send_bytes(connection, handshake)
+                    await self._receive(connection)
             finally:
                 self._attempt = None
         if self._closing.is_set():
@@ -372,7 +373,7 @@ class Link:
                     self._answer(refusal(name, attributes, condition, why, self._own))
             case StreamOpened(stream_id):
                 connection.farewell = connection.core.closing()
-                connection.answer = connection.core.handshake(stream_id, self._settings.secret)
+                connection.stream_id = stream_id
             case HandshakeAccepted():
                 self._bring_up(connection)
             case StreamErrorReceived(condition, text):

@@ -38,7 +38,8 @@ def ending_for(condition: str, text: str, jid: str, server: str) -> Ending:
             return Ending(
                 Cause.CONFIGURATION,
                 f"{server} does not know the component {jid} ({said}): add it to the server's "
-                f"configuration, or correct `jid`",
+                f"configuration, correct `jid`, or have `server` name the port for components "
+                f"(usually 5347): Prosody says the same on its port for clients",
             )
         case "not-authorized":
             return Ending(

@@ -19,6 +19,7 @@ LANG = "xml:lang"
 # An answer repeats the id: what a user may put there must not swell ours past what servers take.
 MAX_ID_CHARACTERS = 1024
 _MAX_LANG_CHARACTERS = 64
+_MAX_TEXT_CHARACTERS = 200
 
 _STREAM_NAMESPACES = (namespaces.COMPONENT, namespaces.CLIENT)
 _LOWEST_PRIORITY, _HIGHEST_PRIORITY = -128, 127
@@ -488,6 +489,8 @@ def refusal(
         from_ = own
     if from_.domain != own.domain:
         return None
+    # The text may quote what a user sent.
+    text = text[:_MAX_TEXT_CHARACTERS]
     fault = Fault(condition, condition.default_type, text, lang="en" if text else None)
     id_ = attributes.get("id")
     if id_ is not None and len(id_) > MAX_ID_CHARACTERS:

@@ -9,9 +9,10 @@ Three properties of expat shape this file.
 - Newer versions put off a token they saw unfinished until more input comes, some without a switch
   for it. So expat is fed up to the last `>` only, and sees whole tags.
 - It remembers every name it ever saw. So the parser is renewed after a while.
-- It refuses a namespace that holds its own separator, and every user may invent namespaces. So the
-  separator is a character XML does not have, which DefusedXMLParser (it uses a brace) cannot be
-  told: its refusals are put on a parser of our own.
+- Its namespace processing ends the stream for what any user can have his server pass on: a
+  namespace that holds a brace (DefusedXMLParser has expat join names with one), or a `<xml:a/>`,
+  which Prosody writes anew with the reserved namespace as the default. So names are resolved here,
+  where a fault costs the stanza, and the refusals of DefusedXMLParser are put on a parser of ours.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from gateway.errors import RemoteProtocolError
 from gateway.xmpp import namespaces
-from gateway.xmpp.xml import Element, to_bytes
+from gateway.xmpp.xml import Element, is_name, to_bytes
 
 MAX_DEPTH = 64
 MAX_ELEMENTS = 2000
@@ -38,7 +39,6 @@ MAX_HEADER_BYTES = 16 * 1024
 RENEW_BYTES = 1024 * 1024
 
 _FEED_BYTES = 64 * 1024
-_SEPARATOR = "\x01"
 _WHITESPACE = b" \t\r\n"
 _BEGINNINGS = b"<\xef" + _WHITESPACE  # \xef begins the mark that UTF-8 may have
 _UTF_16_MARKS = b"\xff\xfe"
@@ -49,7 +49,7 @@ _STANZAS = ("message", "presence", "iq")
 
 @attrs.frozen
 class StreamOpened:
-    """The server's opening tag came: now the handshake may be sent."""
+    """The server's opening tag came. An empty id: it only has a stream error to send."""
 
     id: str
     from_: str | None
@@ -128,7 +128,8 @@ class _Open:
     name: str
     xmlns: str
     attributes: dict[str, str]
-    children: list[Element | str]
+    scope: dict[str, str]  # prefix: namespace; the default has the empty prefix
+    children: list[Element | str] = attrs.field(factory=list)
 
 
 def handshake_digest(stream_id: str, secret: str) -> str:
@@ -151,6 +152,7 @@ class ComponentStream:
         self._fed = 0
         self._depth = 0
         self._stack: list[_Open] = []
+        self._root_scope: dict[str, str] = {}
         self._stanza_start = 0
         self._elements = 0
         self._dropped: StanzaDropped | None = None
@@ -171,12 +173,7 @@ class ComponentStream:
         return b"<?xml version='1.0'?><stream:stream" + stream + attributes + b">"
 
     def handshake(self, stream_id: str, secret: str) -> bytes:
-        """Return our answer to `StreamOpened`; nothing else may be sent before it is accepted.
-
-        Raises `StreamViolation` when the server gave its stream no id.
-        """
-        if not stream_id:
-            raise StreamViolation("bad-format", "the opening tag has no id")
+        """Return our answer to `StreamOpened`; nothing else may be sent before it is accepted."""
         digest = handshake_digest(stream_id, secret)
         return to_bytes(
             Element("handshake", namespaces.COMPONENT, {}, (digest,)), namespaces.COMPONENT
@@ -305,7 +302,7 @@ class ComponentStream:
     # The parser.
 
     def _new_parser(self) -> expat.XMLParserType:
-        parser = expat.ParserCreate("utf-8", _SEPARATOR)
+        parser = expat.ParserCreate("utf-8")
         parser.buffer_text = True
         parser.StartElementHandler = self._on_start
         parser.EndElementHandler = self._on_end
@@ -357,8 +354,15 @@ class ComponentStream:
         elif self._dropped is not None:
             return
         self._elements += 1
-        xmlns, _, local = name.rpartition(_SEPARATOR)
-        self._stack.append(_Open(local, xmlns, attributes, []))
+        scope = self._stack[-1].scope if self._stack else self._root_scope
+        try:
+            opened = _resolved(name, attributes, scope)
+        except _BadName as exc:
+            # Of a stanza's own tag, what has no prefix can be read for the answer.
+            self._stack = self._stack or [_Open(name, scope.get("", ""), attributes, scope)]
+            self._drop(str(exc))
+            return
+        self._stack.append(opened)
         if len(attributes) > MAX_ATTRIBUTES:
             self._drop(f"an element has more than {MAX_ATTRIBUTES} attributes")
         elif self._depth - 1 > MAX_DEPTH:
@@ -388,9 +392,8 @@ class ComponentStream:
                 self._end_of_dropped(self._dropped)
             return
         ended = self._stack.pop()
-        element = Element(
-            ended.name, ended.xmlns, _plain_keys(ended.attributes), _joined(ended.children)
-        )
+        children = _joined(ended.children)
+        element = Element(ended.name, ended.xmlns, ended.attributes, children)
         if self._stack:
             self._stack[-1].children.append(element)
         else:
@@ -419,11 +422,14 @@ class ComponentStream:
     # What the elements mean.
 
     def _open(self, name: str, attributes: dict[str, str]) -> None:
-        if name != f"{namespaces.STREAM}{_SEPARATOR}stream":
-            found = name.replace(_SEPARATOR, " ")
-            raise StreamViolation("invalid-namespace", f"{found!r} opens no stream")
+        try:
+            root = _resolved(name, attributes, {})
+        except _BadName as exc:
+            raise StreamViolation("bad-namespace-prefix", str(exc)) from exc
+        if (root.name, root.xmlns) != ("stream", namespaces.STREAM):
+            raise StreamViolation("invalid-namespace", f"{name!r} opens no stream")
+        self._root_scope = root.scope
         self._state = _State.HANDSHAKE
-        # A server that only has a stream error to send may leave the id out.
         self._events.append(StreamOpened(attributes.get("id", ""), attributes.get("from")))
 
     def _take(self, element: Element) -> None:
@@ -442,18 +448,67 @@ class ComponentStream:
             raise StreamViolation("not-authorized", f"<{element.name}/> before the handshake")
 
 
-def _plain_keys(attributes: dict[str, str]) -> dict[str, str]:
-    """Name namespaced attributes as `Element` does."""
-    if not any(_SEPARATOR in key for key in attributes):
-        return attributes
-    plain = {}
+class _BadName(Exception):
+    """A name that Namespaces in XML does not allow; XML itself may."""
+
+
+def _resolved(name: str, attributes: dict[str, str], scope: dict[str, str]) -> _Open:
+    """Resolve the names of one tag. Raises `_BadName`.
+
+    A reserved namespace may be the default here, though it must not: see the module.
+    """
+    keys = " ".join(attributes)  # one search instead of one a key
+    if "xmlns" in keys:
+        scope, attributes = _declared(attributes, scope)
+    if ":" in keys:
+        attributes = _expanded(attributes, scope)
+    if ":" in name:
+        xmlns, name = _split(name, scope)
+    else:
+        xmlns = scope.get("", "")
+    return _Open(name, xmlns, attributes, scope)
+
+
+def _declared(
+    attributes: dict[str, str], scope: dict[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Take the declarations out of the attributes and into the scope."""
+    scope, others = dict(scope), {}
     for key, value in attributes.items():
-        uri, separator, local = key.rpartition(_SEPARATOR)
-        if uri == namespaces.XML:
-            plain[f"xml:{local}"] = value
-        else:
-            plain[f"{{{uri}}}{local}" if separator else local] = value
-    return plain
+        if key != "xmlns" and not key.startswith("xmlns:"):
+            others[key] = value
+            continue
+        prefix = key[6:]
+        if value == namespaces.XMLNS or (prefix and not value):
+            raise _BadName(f"{key!r} may not declare {value!r}")
+        scope[prefix] = value
+    return scope, others
+
+
+def _expanded(attributes: dict[str, str], scope: dict[str, str]) -> dict[str, str]:
+    """Name the attributes that have a prefix as `Element` does."""
+    expanded: dict[str, str] = {}
+    for key, value in attributes.items():
+        if ":" not in key:
+            expanded[key] = value
+            continue
+        xmlns, local = _split(key, scope)
+        plain = f"xml:{local}" if xmlns == namespaces.XML else f"{{{xmlns}}}{local}"
+        if plain in expanded:
+            raise _BadName(f"the attribute {plain!r} is there twice")
+        expanded[plain] = value
+    return expanded
+
+
+def _split(name: str, scope: dict[str, str]) -> tuple[str, str]:
+    """Return the namespace and the local part of a name with a prefix."""
+    prefix, _, local = name.partition(":")
+    xmlns = namespaces.XML if prefix == "xml" else scope.get(prefix, "")
+    if not prefix or not xmlns:
+        raise _BadName(f"the prefix of {name!r} is not bound")
+    if not is_name(local):
+        raise _BadName(f"{name!r} is no name with a prefix")
+    return xmlns, local
 
 
 def _joined(children: list[Element | str]) -> tuple[Element | str, ...]:

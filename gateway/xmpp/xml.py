@@ -120,9 +120,16 @@ def _attribute(key: str, value: str, number: int) -> str:
 
 
 def _checked_name(name: str) -> str:
-    if _PLAIN_NAME.fullmatch(name) or (not name.isascii() and _is_name(name)):
+    if is_name(name):
         return name
     raise LocalProtocolError(f"{name!r} is no XML name")
+
+
+def is_name(name: str) -> bool:
+    """Say whether an element or attribute may have this name, which has no prefix."""
+    if _PLAIN_NAME.fullmatch(name):
+        return True
+    return not name.isascii() and _is_name(name)
 
 
 @lru_cache(maxsize=_CACHED_NAMES)

@@ -1,0 +1,220 @@
+"""The link against a real Prosody. The user is played by a second component of the same server."""
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+
+from gateway.host import Address, RealHost
+from gateway.xmpp import namespaces as ns
+from gateway.xmpp.component import Link, LinkSettings, LinkState
+from gateway.xmpp.jid import Jid
+from gateway.xmpp.stanza import (
+    Condition,
+    ErrorType,
+    Iq,
+    IqType,
+    Message,
+    MessageType,
+    Stanza,
+)
+from gateway.xmpp.xml import Element
+from scripts.lab.prosody import Component, Prosody, prepared_prosody, private_prosody
+from tests.e2e.servers import require_prosody
+
+pytestmark = [pytest.mark.servers]
+
+PATIENCE_SECONDS = 20
+AIM = Jid("", "aim.localhost")
+USER = Jid("romeo", "user.localhost", "orchard")
+JULIET = Jid("juliet", AIM.domain)
+COMPONENTS = (Component(str(AIM), "s3crét"), Component(USER.domain, "other"))
+
+
+class Ear:
+    """A receiver whose news can be waited for."""
+
+    def __init__(self) -> None:
+        self.put, self._get = trio.open_memory_channel[Stanza | str | int](math.inf)
+
+    def link_up(self) -> None:
+        self.put.send_nowait("up")
+
+    def link_down(self, why: str) -> None:
+        self.put.send_nowait(f"down: {why}")
+
+    def take(self, stanza: Stanza) -> None:
+        self.put.send_nowait(stanza)
+
+    def proven(self, upto: int) -> None:
+        self.put.send_nowait(upto)
+
+    async def next(self) -> Stanza | str | int:
+        return await self._get.receive()
+
+
+def settings(prosody: Prosody, component: Component) -> LinkSettings:
+    return LinkSettings(
+        jid=Jid.parse(component.jid),
+        domain=prosody.domain,
+        server=Address(prosody.host, prosody.component_port),
+        secret=component.secret,
+    )
+
+
+@asynccontextmanager
+async def linked(given: LinkSettings) -> AsyncGenerator[tuple[Link, Ear], None]:
+    ear = Ear()
+    link = Link(RealHost(), given, ear)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run)
+        yield link, ear
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def server() -> AsyncGenerator[Prosody, None]:
+    require_prosody()
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with private_prosody(*COMPONENTS) as prosody:
+            yield prosody
+
+
+async def settled(link: Link) -> str:
+    """Wait until the link waits for its next try; return why."""
+    while link.status.state is not LinkState.WAITING:  # noqa: ASYNC110 - an attribute, no event
+        await trio.sleep(0.01)
+    return link.status.error or ""
+
+
+@pytest.mark.conformance("COMP-03")
+async def test_a_wrong_secret_and_an_unknown_host_are_told_apart() -> None:
+    async with server() as prosody:
+        good = settings(prosody, COMPONENTS[0])
+        async with linked(attrs.evolve(good, secret="wrong")) as (link, _ear):
+            assert "refused the secret for aim.localhost" in await settled(link)
+        unknown = attrs.evolve(good, jid=Jid("", "icq.localhost"))
+        async with linked(unknown) as (link, _ear):
+            assert "does not know the component icq.localhost" in await settled(link)
+
+
+@pytest.mark.conformance("COMP-03")
+async def test_a_port_for_clients_is_named_as_such() -> None:
+    async with server() as prosody:
+        clients = attrs.evolve(
+            settings(prosody, COMPONENTS[0]), server=Address(prosody.host, prosody.client_port)
+        )
+        async with linked(clients) as (link, _ear):
+            assert "port for components" in await settled(link)
+
+
+@pytest.mark.conformance("COMP-01", "COMP-02", "COMP-03", "COMP-06")
+async def test_good_links_prove_their_messages_and_a_second_one_stays_out() -> None:
+    async with server() as prosody:
+        good = settings(prosody, COMPONENTS[0])
+        async with (
+            linked(good) as (link, ear),
+            linked(settings(prosody, COMPONENTS[1])) as (_user, heard),
+        ):
+            assert await ear.next() == await heard.next() == "up"
+            async with linked(good) as (second, _ear):
+                assert "another connection serves aim.localhost" in await settled(second)
+
+            sent = [
+                Message(to=USER, from_=JULIET, id=str(number), body="ciao", lang="it")
+                for number in range(120)
+            ]
+            assert [link.deliver(message) for message in sent] == [*range(1, 121)]
+            proven = 0
+            while proven < len(sent):
+                news = await ear.next()
+                assert isinstance(news, int)
+                proven = news
+            assert [await heard.next() for _ in sent] == sent
+
+            # Nobody there: the error comes, and the proof behind it.
+            lost = Message(to=Jid("nobody", prosody.domain), from_=JULIET, id="x", body="?")
+            assert link.deliver(lost) == 121
+            error = await ear.next()
+            assert isinstance(error, Message)
+            assert (error.id, error.type) == ("x", MessageType.ERROR)
+            assert await ear.next() == 121
+
+            await link.drain_and_close()
+            assert link.status.state is LinkState.CLOSED
+            assert await ear.next() == (
+                f"down: {prosody.host}:{prosody.component_port} closed the stream"
+            )
+
+
+def nested(depth: int) -> Element:
+    element = Element("x", "urn:x")
+    for _ in range(depth):
+        element = Element("x", "urn:x", {}, (element,))
+    return element
+
+
+@pytest.mark.conformance("COMP-07", "CORE-07")
+async def test_no_user_can_cut_the_link_of_all() -> None:
+    """Prosody passes all of these on; each one costs itself only."""
+    attributes = {f"a{number}": "" for number in range(100)}
+    swelling = Message(to=JULIET, from_=USER, id="1", body="'" * 60_000)
+    bad: list[Stanza] = [
+        swelling,
+        Message(to=JULIET, from_=USER, id="2", payload=(nested(100),)),
+        Message(
+            to=JULIET, from_=USER, id="3", payload=(Element("x", "u", {}, (nested(1),) * 2000),)
+        ),
+        Iq(to=JULIET, from_=USER, id="4", type=IqType.SET, payload=Element("x", "u", attributes)),
+    ]
+    strange = Message(
+        to=JULIET,
+        from_=USER,
+        id="5",
+        body="\x00\uffff]]>",
+        payload=(Element("x", "}", {"{http://x/{}y}z": "<"}), Element("q", ns.XML), nested(50)),
+    )
+    async with (
+        server() as prosody,
+        linked(settings(prosody, COMPONENTS[0])) as (link, ear),
+        linked(settings(prosody, COMPONENTS[1])) as (user, heard),
+    ):
+        assert await ear.next() == await heard.next() == "up"
+        for number, stanza in enumerate(bad, 1):
+            user.send(stanza)
+            answer = await heard.next()
+            assert isinstance(answer, Message | Iq)
+            assert (answer.id, answer.from_, answer.to) == (str(number), JULIET, USER)
+            assert answer.error is not None
+            assert (answer.error.condition, answer.error.type) == (
+                Condition.NOT_ACCEPTABLE,
+                ErrorType.MODIFY,
+            )
+        user.send(strange)
+        found = await ear.next()
+        assert isinstance(found, Message)
+        assert (found.body, found.payload) == ("\ufffd\ufffd]]>", strange.payload)
+        # And back: what we bounce must not cost the link either.
+        link.send(attrs.evolve(strange, to=USER, from_=JULIET))
+        back = await heard.next()
+        assert isinstance(back, Message)
+        assert back.payload == strange.payload
+        assert link.status.state is LinkState.UP
+
+
+@pytest.mark.conformance("COMP-04")
+async def test_a_restarted_server_is_found_again() -> None:
+    require_prosody()
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with (
+            prepared_prosody(*COMPONENTS) as prosody,
+            linked(settings(prosody, COMPONENTS[0])) as (link, ear),
+        ):
+            for _ in range(2):
+                async with prosody.serving():
+                    assert await ear.next() == "up"
+                assert "down:" in str(await ear.next())
+            assert str(prosody.component_port) in await settled(link)
