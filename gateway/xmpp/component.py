@@ -473,7 +473,8 @@ class Link:
         """Send the pings that are due, and notice a link that is only half there."""
         while connection.ending is None:
             now = trio.current_time()
-            if self._proof.is_overdue(now):
+            due = self._proof.due_at
+            if due is not None and due <= now and self._proof.is_overdue(now):
                 log.warning("%s: the server has not answered a ping for minutes", self)
             self._ping_when_due(now)
             alarm = self._next_look(connection, now)

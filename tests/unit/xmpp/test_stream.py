@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -370,6 +371,35 @@ def test_the_parser_is_renewed_without_a_trace() -> None:
         assert found[-1] == AFTER
         assert len(found) == count + 3
         assert set(map(type, found[2:])) == {StanzaReceived}
+
+
+def test_a_renewal_waits_for_a_tag_that_only_seems_to_have_ended() -> None:
+    stream = ComponentStream("aim.example")
+    stream.receive_data(UP)
+    for size in [100_000] * 10 + [RENEW_BYTES - len(UP) - 10 * 100_000 - 10]:
+        stream.receive_data(OPEN + b"x" * (size - len(OPEN) - 10) + b"</message>")
+    assert len(list(stream.events())) == 13
+    stanza = b"<presence from='a' to='>b'/>"
+    cut = stanza.index(b">") + 1
+    stream.receive_data(stanza[:cut])  # past the mark
+    stream.receive_data(stanza[cut:] + NEXT)
+    found = list(stream.events())
+    assert len(found) == 2
+    assert found[-1] == AFTER
+
+
+@pytest.mark.conformance("COMP-07")
+def test_a_stanza_that_grows_too_large_is_freed_before_its_end() -> None:
+    stream = ComponentStream("aim.example")
+    stream.receive_data(UP + OPEN)
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            stream.receive_data(b"<x>" + b"y" * 65_000 + b"</x>")
+        held, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1024 * 1024
 
 
 GROWTH = """
