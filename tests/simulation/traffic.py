@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_ACTS = 4.0
 SHOWS = ("", "away", "dnd", "xa", "chat")
 FINALLY_ONLINE = 0.7
+AWAY_SECONDS = 2.0
 
 
 @attrs.define(eq=False)
@@ -100,9 +101,13 @@ class Traffic:
     def _generator(self, who: str) -> Random:
         return Random(f"{self._world.seed}/traffic/{who}")
 
-    def come_to_rest(self) -> None:
-        """Bring everybody to where he is to be at the end: most are online, some are not."""
+    async def come_to_rest(self) -> None:
+        """Bring everybody to where he is to be at the end: most are online, some are not.
+
+        Who was refused comes back anew: nothing else makes the gateway try again.
+        """
         random = self._generator("rest")
+        returning = []
         for user in self._world.users:
             online, anew = random.random() < FINALLY_ONLINE, random.random() < 0.5
             show = random.choice(SHOWS)
@@ -110,12 +115,15 @@ class Traffic:
                 for resource in list(user.xmpp.resources):
                     user.xmpp.logout(resource)
             if online and not user.online:
-                user.xmpp.login("r", show)
+                returning.append((user, show))
         for contact in self._world.contacts:
             if random.random() < FINALLY_ONLINE:
                 contact.sign_on()
             else:
                 contact.sign_off()
+        await trio.sleep(AWAY_SECONDS)
+        for user, show in returning:
+            user.xmpp.login("r", show)
 
     async def _user(self, user: UserOfGateway) -> None:
         random, number = self._generator(user.xmpp.jid), 0

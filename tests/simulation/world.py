@@ -130,7 +130,7 @@ class World:
                 async with trio.open_nursery() as trouble:
                     trouble.start_soon(self.traffic.run, name="traffic")
                     trouble.start_soon(self.harm.run, self.plan, name="harm")
-                self._heal()
+                await self._heal()
                 await trio.sleep(self.scale.settle_seconds)
                 judge.settled(self)
                 await self._stop()
@@ -168,11 +168,11 @@ class World:
         if asked.bounced:
             self.complain(f"{user.xmpp.jid}: registration refused")
 
-    def _heal(self) -> None:
+    async def _heal(self) -> None:
         """End every fault, and bring everybody to where he is to be at the end."""
         self.harm.heal()
         self.network.heal()
-        self.traffic.come_to_rest()
+        await self.traffic.come_to_rest()
 
     async def _stop(self) -> None:
         """End the daemon in order. It is bounded in time, and leaves no task."""
