@@ -22,7 +22,6 @@ from gateway.config import ComponentConfig, Config
 from gateway.host import Host
 from gateway.store.sealing import Sealer
 from gateway.store.store import JournalRow, Store
-from gateway.xmpp import namespaces as ns
 from gateway.xmpp.component import Link, LinkSettings
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import (
@@ -176,7 +175,7 @@ async def _add_domain(host: Host, gateway: Gateway, config: ComponentConfig) -> 
 
 def _bring_back(domain: Domain, row: JournalRow) -> None:
     """Deliver what the journal held for users, and tell of their own messages in it (design §6)."""
-    stanza = stanza_from(element_from_bytes(row.payload, ns.COMPONENT))
+    stanza = stanza_from(element_from_bytes(row.payload))
     if not isinstance(stanza, Message):
         log.error("journal row %d holds no message", row.row_id)
         return

@@ -64,6 +64,7 @@ from gateway.xmpp.stanza import (
 log = logging.getLogger(__name__)
 
 NOTE_SECONDS = 60.0  # a loss that is over by then is not worth a message (NOTE-01)
+LINGER_SECONDS = 3.0  # how long a sign-off waits for the network to answer for messages
 RETIRE_SECONDS = 10.0  # how long an unregistration waits for the network to see the user go
 _SUBSCRIPTIONS = frozenset(
     (
@@ -94,6 +95,7 @@ class Session:
         self._retry_after: float | None = None
         self._timer_at = float("inf")
         self._note_at = float("inf")
+        self._linger_until = float("inf")
         self._told_lost: set[str] = set()  # resources that know of the loss
         self._greet_due = False
         self._end_due = False
@@ -174,6 +176,7 @@ class Session:
 
     def link_lost(self) -> None:
         """The XMPP link has been away for too long: take everybody for gone."""
+        presence.leave_word(self.user)
         self.user.resources.clear()
         self._step(Input.ABSENT)
         self.user.inbox.wake()
@@ -225,7 +228,8 @@ class Session:
     async def _wait(self) -> None:
         if self._greet_due or len(self.user.inbox):
             return
-        with trio.move_on_at(min(self._timer_at, self._note_at, messages.deadline(self.user))):
+        own = min(self._timer_at, self._note_at, self._linger_until)
+        with trio.move_on_at(min(own, messages.deadline(self.user))):
             await self.user.inbox.wait()
 
     def _check_deadlines(self) -> None:
@@ -234,6 +238,9 @@ class Session:
         if now >= self._timer_at:
             self._timer_at = float("inf")
             self._step(Input.TIMER)
+        lingering = self._linger_until < float("inf")
+        if lingering and (now >= self._linger_until or not self.user.pending):
+            self._hang_up()
         if now >= self._note_at:
             self._note_at = float("inf")
             self.user.note(texts.LOST)
@@ -375,6 +382,14 @@ class Session:
         self._nursery.start_soon(self._connection, name=f"sessions/{self.name}/from the network")
 
     def _disconnect(self) -> None:
+        """Sign off; what was just handed over has a moment to be answered for."""
+        if self.user.pending:
+            self._linger_until = trio.current_time() + LINGER_SECONDS
+        else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._linger_until = float("inf")
         if self._connection_scope is not None:
             self._connection_scope.cancel()
 
@@ -400,7 +415,7 @@ class Session:
         presence.withdraw(self.user)
 
     def _bounce(self) -> None:
-        messages.bounce(self.user, texts.NOT_IN_TIME)
+        messages.return_held(self.user, texts.NOT_IN_TIME)
 
     def _say_lost(self) -> None:
         """Tell of a service that cannot be reached: once, by presence (GW-IN-08)."""
@@ -465,6 +480,7 @@ class Session:
             except Flooded:
                 self._lost("more is waiting for the user than can be held", NOTE_SECONDS)
                 self.user.note(texts.FLOODED)
+        self._linger_until = float("inf")
         self._client_gone()
         self._step(Input.ENDED)
         self._connection_over.set()
@@ -529,6 +545,8 @@ class Session:
                     raise Flooded
             case MessageOutcome():
                 messages.outcome(user, event)
+                if not user.pending:
+                    user.inbox.wake()  # a sign-off may be waiting for this
             case PresenceChanged():
                 presence.contact_changed(user, event)
             case Typing():
@@ -585,9 +603,12 @@ class Session:
         user = self.user
         if not user.unsaved or user.account is None:
             return
-        contacts_, account_id = user.take_unsaved(), user.account.account_id
+        (keep, drop), account_id = user.take_unsaved(), user.account.account_id
         store = user.domain.store
-        await user.domain.host.run_blocking(lambda: store.save_contacts(account_id, contacts_))
+        if keep:
+            await user.domain.host.run_blocking(lambda: store.save_contacts(account_id, keep))
+        if drop:
+            await user.domain.host.run_blocking(lambda: store.remove_contacts(account_id, drop))
 
     # --- what registration asks ---
 

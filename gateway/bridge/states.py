@@ -113,6 +113,8 @@ def _absent(state: State) -> Step:
         return off, (Action.BOUNCE, Action.DISCONNECT)
     if state.phase is Phase.SIGNING_OFF:
         return state, ()
+    if state.connected:  # refused, and the old connection is not gone yet
+        return attrs.evolve(state, phase=Phase.SIGNING_OFF), (Action.BOUNCE, Action.DISCONNECT)
     offline = attrs.evolve(state, phase=Phase.OFFLINE)
     if state.phase is Phase.OFFLINE:
         return offline, ()

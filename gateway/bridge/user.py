@@ -108,6 +108,7 @@ class User:
     contacts: dict[str, Known] = attrs.field(factory=dict)
     unsaved: dict[str, Known] = attrs.field(factory=dict)
     shown: dict[str, Presence] = attrs.field(factory=dict)  # contacts shown available
+    unseen: dict[Jid, None] = attrs.field(factory=dict)  # gone while the link was away
     leaving: list[Jid] = attrs.field(factory=list)  # who is told of the end of the session
     held: deque[Pending] = attrs.field(factory=deque)
     pending: dict[str, Pending] = attrs.field(factory=dict)
@@ -140,9 +141,10 @@ class User:
             known.roster = roster
             self.unsaved[address] = known
 
-    def take_unsaved(self) -> list[StoredContact]:
+    def take_unsaved(self) -> tuple[list[StoredContact], list[str]]:
+        """Return the contacts to keep, and the addresses to keep no longer."""
         unsaved, self.unsaved = self.unsaved, {}
-        return [
+        kept = [
             StoredContact(
                 address=address,
                 state=known.roster.value,
@@ -150,7 +152,9 @@ class User:
                 groups=known.listed.groups if known.listed else (),
             )
             for address, known in unsaved.items()
+            if known.roster is not Roster.NONE
         ]
+        return kept, [one for one, known in unsaved.items() if known.roster is Roster.NONE]
 
     def see(self, legacy_id: str) -> None:
         """Remember a legacy id, so that a network that repeats itself is not heard twice."""

@@ -140,8 +140,9 @@ def handshake_digest(stream_id: str, secret: str) -> str:
 class ComponentStream:
     """One stream from its opening tag to its end. Does no I/O and looks at no clock."""
 
-    def __init__(self, domain: str) -> None:
+    def __init__(self, domain: str, max_stanza_bytes: int = MAX_STANZA_BYTES) -> None:
         self._domain = domain
+        self._max_stanza_bytes = max_stanza_bytes
         self._state = _State.OPENING
         self._events: deque[StreamEvent] = deque()
         self._violation: StreamViolation | None = None
@@ -288,7 +289,7 @@ class ComponentStream:
     def _check_size(self) -> None:
         # Only a raw `>` in an attribute leaves expat waiting within a tag, and each one has it scan
         # the tag anew. Servers escape it.
-        if self._fed - self._expat.CurrentByteIndex > MAX_STANZA_BYTES:
+        if self._fed - self._expat.CurrentByteIndex > self._max_stanza_bytes:
             raise StreamViolation("policy-violation", "a tag has no end")
         start = self._stanza_start if self._depth > 1 else self._fed
         unfinished = self._fed - start + len(self._held)
@@ -296,8 +297,8 @@ class ComponentStream:
             raise StreamViolation(
                 "policy-violation", f"{unfinished} bytes came without the end of a stanza"
             )
-        if unfinished > MAX_STANZA_BYTES and self._depth > 1:
-            self._drop(f"it is larger than {MAX_STANZA_BYTES} bytes")
+        if unfinished > self._max_stanza_bytes and self._depth > 1:
+            self._drop(f"it is larger than {self._max_stanza_bytes} bytes")
 
     # The parser.
 
@@ -385,8 +386,8 @@ class ComponentStream:
             self._events.append(StreamClosed())
             return
         size = self._expat.CurrentByteIndex - self._stanza_start
-        if self._depth == 1 and size > MAX_STANZA_BYTES:
-            self._drop(f"it is larger than {MAX_STANZA_BYTES} bytes")
+        if self._depth == 1 and size > self._max_stanza_bytes:
+            self._drop(f"it is larger than {self._max_stanza_bytes} bytes")
         if self._dropped is not None:
             if self._depth == 1:
                 self._end_of_dropped(self._dropped)

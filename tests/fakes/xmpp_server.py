@@ -117,7 +117,9 @@ class Connection:
             "<ping xmlns='urn:xmpp:ping'/></iq>"
         )
         await self.expect(f"<iq type='result' id='barrier' from='{gateway}' to='{user}'/>")
-        await trio.testing.wait_all_tasks_blocked(0.02)
+        self.check_nothing_came()
+
+    def check_nothing_came(self) -> None:
         if self._arrived:
             self._fail(f"nothing more was expected, but came {show(self._arrived[0])}")
 
@@ -126,7 +128,7 @@ class Connection:
         await trio.aclose_forcefully(self._stream)
 
     def _fail(self, why: str) -> NoReturn:
-        recent = "\n".join(self.transcript[-30:])
+        recent = "\n".join(line[:400] for line in self.transcript[-30:])
         raise Unexpected(f"{why}\n--- transcript ---\n{recent}")
 
     async def _next(self) -> ET.Element:
@@ -173,6 +175,7 @@ class XmppServer:
         self.domain = domain
         self.secret = secret
         self.port = port
+        self.newest: Connection
         self._accepted, self._connections = trio.open_memory_channel[Connection](10)
 
     async def connection(self) -> Connection:
@@ -185,6 +188,7 @@ class XmppServer:
             connection = Connection(stream, self.domain)
             if await connection.accept("stream-1", self.secret):
                 connection.transcript.append("--- link up ---")
+                self.newest = connection
                 self._accepted.send_nowait(connection)
                 await connection.read()
 

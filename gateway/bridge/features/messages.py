@@ -36,8 +36,8 @@ from gateway.networks.base import (
     TypingState,
 )
 from gateway.xmpp import namespaces as ns
-from gateway.xmpp.stanza import Condition, ErrorType, Message, MessageType, element_of, error_reply
-from gateway.xmpp.xml import Element, to_bytes
+from gateway.xmpp.stanza import Condition, ErrorType, Message, MessageType, error_reply
+from gateway.xmpp.xml import Element
 
 log = logging.getLogger(__name__)
 
@@ -172,9 +172,16 @@ def connection_lost(user: User) -> None:
         _may_have_arrived(user, one)
 
 
-def bounce(user: User, text: str, condition: Condition = Condition.REMOTE_SERVER_TIMEOUT) -> None:
+def bounce(user: User, text: str, condition: Condition) -> None:
     """Settle all that is held or pending: this session will not do it any more."""
     connection_lost(user)
+    return_held(user, text, condition)
+
+
+def return_held(
+    user: User, text: str, condition: Condition = Condition.REMOTE_SERVER_TIMEOUT
+) -> None:
+    """Return what was never handed to the network."""
     while user.held:
         fail(user, user.held.popleft(), condition, ErrorType.WAIT, user.text(text))
 
@@ -220,8 +227,6 @@ def refuse(
     error = error_reply(message, condition, text, type=type_)
     if not isinstance(error, Message):
         return
-    if len(to_bytes(element_of(error), ns.COMPONENT)) > user.domain.config.max_stanza_bytes:
-        error = attrs.evolve(error, body=None, payload=())  # escaping can swell what came
     if entry is None or user.account is None:
         user.domain.link.send(error)
     else:
