@@ -5,6 +5,8 @@ import logging
 import sys
 import time
 
+import trio
+
 from tests.simulation.bugs import PLANTS
 from tests.simulation.plan import Plan, literal, parse, shrink
 from tests.simulation.world import Outcome, simulate
@@ -12,14 +14,29 @@ from tests.simulation.world import Outcome, simulate
 VIOLATIONS_SHOWN = 20
 
 
+class _VirtualTime(logging.Formatter):
+    """Stamps with the time of the world; real times would differ from run to run."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        return f"{trio.current_time():10.4f}" if trio.lowlevel.in_trio_run() else f"{'':10}"
+
+
 def main(arguments: list[str]) -> int:
     """Return 0 when every seed held, 1 when one did not."""
     options = _parser().parse_args(arguments)
-    # What the daemon says in trouble is expected; with a log level it is shown.
-    logging.basicConfig(level=options.log.upper(), format="%(levelname)s %(name)s: %(message)s")
+    if options.log:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(_VirtualTime("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=options.log.upper(), handlers=[handler])
     failed, began, virtual_seconds, messages = 0, time.monotonic(), 0.0, 0
     for seed in range(options.seed, options.seed + options.seeds):
-        outcome = _run(seed, options.plan, options.plant, transcript=options.transcript)
+        outcome = simulate(
+            seed,
+            options.plan,
+            planted=PLANTS[options.plant]() if options.plant else None,
+            transcript=options.transcript,
+            aloud=options.log is not None,
+        )
         virtual_seconds += outcome.virtual_seconds
         messages += outcome.messages
         if options.transcript:
@@ -46,13 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", type=parse, help="the faults, as printed, in place of drawn ones")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="a bug to put into the daemon")
     parser.add_argument("--transcript", action="store_true", help="print every stanza")
-    parser.add_argument("--log", default="critical", help="the log level")
+    parser.add_argument("--log", help="show what the daemon logs, from this level on")
     return parser
-
-
-def _run(seed: int, plan: Plan | None, plant: str | None, *, transcript: bool = False) -> Outcome:
-    bug = PLANTS[plant]() if plant else None
-    return simulate(seed, plan, planted=bug, transcript=transcript)
 
 
 def _report(outcome: Outcome, plant: str | None, *, shrinking: bool) -> None:
@@ -64,8 +76,12 @@ def _report(outcome: Outcome, plant: str | None, *, shrinking: bool) -> None:
         print(f"  and {len(outcome.violations) - VIOLATIONS_SHOWN} more")
     plan = outcome.plan
     if shrinking:
-        plan = shrink(plan, lambda one: bool(_run(outcome.seed, one, plant).violations))
-        smaller = _run(outcome.seed, plan, plant)
+
+        def again(one: Plan) -> Outcome:
+            return simulate(outcome.seed, one, planted=PLANTS[plant]() if plant else None)
+
+        plan = shrink(plan, lambda one: bool(again(one).violations))
+        smaller = again(plan)
         print(f"with {len(plan)} of {len(outcome.plan)} faults: digest {smaller.digest}")
         for violation in smaller.violations[:VIOLATIONS_SHOWN]:
             print(f"  {violation}")

@@ -3,7 +3,7 @@
 Complaints are sentences. What is excused is named here, with the reason, and nowhere else.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # rounds that begin 50 ms apart, and a call to the store takes some milliseconds.
 WINDOW_SECONDS = 0.2
 
+# The first delay is up to a second, the next twice that, and so on; besides, users come and go.
+DIAL_WINDOW_SECONDS = 5.0
+DIALS_PER_USER = 5
+
 
 def settled(world: "World") -> None:
     """Judge a world in which every fault has ended a while ago."""
@@ -31,6 +35,7 @@ def settled(world: "World") -> None:
         _his_questions(world, user)
         _what_he_sees(world, user)
         _how_he_is_seen(world, user)
+    _how_often_it_dialled(world)
     for offence in world.xmpp.offences:
         world.complain(f"the XMPP server closed the link: {offence}")
 
@@ -102,6 +107,23 @@ def _messages_to_him(world: "World", user: UserOfGateway, accepted: list[Accepte
     for body, copies in received.items():
         if copies[0].sender != user.gateway:  # notices of the gateway itself
             world.complain(f"{body!r} came to {user.xmpp.jid}, and nobody sent it to him")
+
+
+# --- storms -----------------------------------------------------------------------------------
+
+
+def _how_often_it_dialled(world: "World") -> None:
+    """A service that does not answer is tried again with growing delays (docs/architecture.md)."""
+    limit = DIALS_PER_USER * len(world.users)
+    recent: dict[str, deque[float]] = {}
+    for at, who in world.network.dials:
+        window = recent.setdefault(who, deque())
+        window.append(at)
+        while window[0] <= at - DIAL_WINDOW_SECONDS:
+            window.popleft()
+        if len(window) > limit:
+            world.complain(f"{who}: {len(window)} attempts within {DIAL_WINDOW_SECONDS} s")
+            return
 
 
 # --- questions --------------------------------------------------------------------------------

@@ -401,6 +401,7 @@ class SimNetwork:
         self._listeners: dict[Address, SimListener] = {}
         self._dialled: dict[str, int] = {}
         self._next_port = 20_000
+        self.dials: list[tuple[float, str]] = []  # each attempt: when, and whose
         self.unreachable: dict[Address, bool] = {}  # True: packets to it vanish
 
     def bind(self, address: Address) -> SimListener:
@@ -420,6 +421,7 @@ class SimNetwork:
 
     async def dial(self, address: Address, who: str) -> SimStream:
         """Connect, in one round trip. Raises `OSError` when nobody is there."""
+        self.dials.append((trio.current_time(), who))
         number = self._dialled.get(who, 0)
         self._dialled[who] = number + 1
         name = f"{who}/{number}"

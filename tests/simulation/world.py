@@ -293,12 +293,16 @@ class _Bugs(logging.Handler):
 
 
 @contextmanager
-def _listening_for_bugs(world: World) -> Generator[None, None, None]:
+def _listening_for_bugs(world: World, *, aloud: bool) -> Generator[None, None, None]:
+    """Hear the bugs the daemon logs; all else it logs is in the way, unless wanted."""
     handler, log = _Bugs(world), logging.getLogger("gateway")
+    propagated = log.propagate
     log.addHandler(handler)
+    log.propagate = aloud
     try:
         yield
     finally:
+        log.propagate = propagated
         log.removeHandler(handler)
 
 
@@ -309,8 +313,12 @@ def simulate(
     scale: Scale | None = None,
     planted: AbstractContextManager[object] | None = None,
     transcript: bool = False,
+    aloud: bool = False,
 ) -> Outcome:
-    """Live one world from beginning to end. To be called from a plain function."""
+    """Live one world from beginning to end. To be called from a plain function.
+
+    With `transcript` every stanza is kept, with `aloud` the daemon's log goes where logs go.
+    """
     scale = scale or Scale()
     if plan is None:
         plan = make_plan(seed, seconds=scale.trouble_seconds, count=scale.faults)
@@ -320,7 +328,7 @@ def simulate(
         if transcript:
             world.xmpp.transcript = []
         clock = MockClock(autojump_threshold=0)
-        with planted or nullcontext(), _listening_for_bugs(world), pinned(seed):
+        with planted or nullcontext(), _listening_for_bugs(world, aloud=aloud), pinned(seed):
             trio.run(world.main, clock=clock, instruments=[world.trace])
     return Outcome(
         seed=seed,
