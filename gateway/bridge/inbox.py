@@ -55,6 +55,9 @@ class Inbox(Generic[T]):
         self._items.pop(key, None)
         self._append(key, item)
 
+    def drop_state(self, key: Hashable) -> None:
+        self._items.pop(key, None)
+
     def get_nowait(self) -> T | None:
         if not self._items:
             return None

@@ -116,8 +116,12 @@ class Session:
                 key = ("presence", stanza.type, str(stanza.from_), str(stanza.to))
                 self.user.inbox.put_state(key, FromUser(stanza))
             case Presence(type=PresenceType.UNAVAILABLE):
-                key = ("presence", PresenceType.AVAILABLE, str(stanza.from_), str(stanza.to))
-                self.user.inbox.put_last_state(key, FromUser(stanza))
+                # It makes up for a coming that still waits, but a coming after it does not make up
+                # for it: whoever returns has to be shown everything anew.
+                from_to = (str(stanza.from_), str(stanza.to))
+                self.user.inbox.drop_state(("presence", PresenceType.AVAILABLE, *from_to))
+                leaving = ("presence", PresenceType.UNAVAILABLE, *from_to)
+                self.user.inbox.put_last_state(leaving, FromUser(stanza))
             case Message() if messages.is_value(stanza):
                 self._take_message(stanza)
             case Message():

@@ -19,7 +19,7 @@ from gateway.networks.base import Network
 from gateway.store.sealing import Sealer
 from tests.fakes.xmpp_server import Connection, XmppServer
 from tests.simulation.host import Machine, SimHost
-from tests.simulation.network import SimNetwork
+from tests.simulation.network import Quality, SimNetwork
 from tests.simulation.trace import Trace
 
 G = "aim.shakespeare.lit"
@@ -27,6 +27,7 @@ SERVER = "shakespeare.lit"
 XMPP_PLACE = Address("xmpp", 5347)
 ROMEO, JULIET = "romeo@shakespeare.lit", f"juliet@{G}"
 ORCHARD, BALCONY = f"{ROMEO}/orchard", f"{ROMEO}/balcony"
+LOOPBACK = Quality(latency=0.0005, jitter=0.0005)
 QUIET_SECONDS = 0.5  # how long nothing has to come for a scenario to call it nothing
 
 
@@ -111,7 +112,7 @@ async def stage(
     folder: Path, network: type[Network], service: object, machine: Machine | None = None
 ) -> AsyncGenerator[Stage, None]:
     """Raise the curtain: the daemon runs and its link is up. At the end it is stopped in order."""
-    machine = machine or Machine(1, SimNetwork(1, Trace()))
+    machine = machine or Machine(1, SimNetwork(1, Trace(), LOOPBACK))
     config = make_config(folder, network, service)
     server = XmppServer(SERVER, "s3cret", 0)
     host = SimHost(machine)

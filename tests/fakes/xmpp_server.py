@@ -32,6 +32,7 @@ class Connection:
         self._domain = domain
         self._parser: ET.XMLPullParser[Any] = ET.XMLPullParser(("start", "end"))
         self._depth = 0
+        self._sending = trio.Lock()
         self._arrived: deque[ET.Element] = deque()
         self._news = trio.Event()
         self.transcript: list[str] = []
@@ -43,7 +44,7 @@ class Connection:
         """Do the handshake. Returns whether the secret was right."""
         while not self.opened:
             self._feed(await self._stream.receive_some())
-        await self._stream.send_all(
+        await self._write(
             f"<?xml version='1.0'?><stream:stream xmlns='{COMPONENT}' xmlns:stream='{STREAM}' "
             f"from='{self.opened.get('to')}' id='{stream_id}'>".encode()
         )
@@ -54,7 +55,7 @@ class Connection:
         if handshake.tag != f"{{{COMPONENT}}}handshake" or handshake.text != digest:
             await self.stream_error("not-authorized")
             return False
-        await self._stream.send_all(b"<handshake/>")
+        await self._write(b"<handshake/>")
         return True
 
     async def read(self) -> None:
@@ -71,10 +72,14 @@ class Connection:
     async def send(self, literal: str) -> None:
         """Send literal stanzas as they stand."""
         self.transcript.append(f"sent {literal}")
-        await self._stream.send_all(literal.encode())
+        await self._write(literal.encode())
+
+    async def _write(self, data: bytes) -> None:
+        async with self._sending:
+            await self._stream.send_all(data)
 
     async def stream_error(self, condition: str) -> None:
-        await self._stream.send_all(
+        await self._write(
             f"<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
             "</stream:error></stream:stream>".encode()
         )
@@ -146,7 +151,7 @@ class Connection:
             if one.find(PING) is None:
                 continue
             self._arrived.remove(one)
-            await self._stream.send_all(
+            await self._write(
                 f"<iq type='result' id='{one.get('id')}' from='{self._domain}' "
                 f"to='{one.get('from')}'/>".encode()
             )
@@ -176,6 +181,7 @@ class XmppServer:
         self.secret = secret
         self.port = port
         self.newest: Connection
+        self.refusing = False
         self._accepted, self._connections = trio.open_memory_channel[Connection](10)
 
     async def connection(self) -> Connection:
@@ -185,6 +191,8 @@ class XmppServer:
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         async with stream:
+            if self.refusing:
+                return
             connection = Connection(stream, self.domain)
             if await connection.accept("stream-1", self.secret):
                 connection.transcript.append("--- link up ---")
