@@ -22,7 +22,7 @@ from gateway.config import ComponentConfig, Config
 from gateway.host import Host
 from gateway.store.sealing import Sealer
 from gateway.store.store import JournalRow, Store
-from gateway.xmpp.component import Link, LinkSettings
+from gateway.xmpp.component import Link, LinkSettings, LinkState
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import (
     Condition,
@@ -130,15 +130,25 @@ async def _end(gateway: Gateway) -> None:
                     domain.link.send_state(
                         Presence(from_=domain.jid, to=user, type=PresenceType.UNAVAILABLE)
                     )
-                nursery.start_soon(domain.link.drain_and_close, name=f"closing {domain.jid}")
+                nursery.start_soon(_close, gateway, domain, name=f"links/{domain.jid}/closing")
     await gateway.journal.flush()
+
+
+async def _close(gateway: Gateway, domain: Domain) -> None:
+    """Close a link in order; if it was up, everybody has been told that we are gone."""
+    was_up = domain.link.status.state is LinkState.UP
+    await domain.link.drain_and_close()
+    if was_up and not domain.crashed:
+        component, store = str(domain.jid), gateway.store
+        await domain.host.run_blocking(lambda: store.end_run(component))
 
 
 async def _add_domain(host: Host, gateway: Gateway, config: ComponentConfig) -> None:
     store, journal = gateway.store, gateway.journal
-    accounts, aliases, rows = await host.run_blocking(
-        lambda: (store.accounts(config.jid), store.aliases(config.jid), store.journal(config.jid))
-    )
+    accounts = await host.run_blocking(lambda: store.accounts(config.jid))
+    aliases = await host.run_blocking(lambda: store.aliases(config.jid))
+    rows = await host.run_blocking(lambda: store.journal(config.jid))
+    crashed = await host.run_blocking(lambda: store.begin_run(config.jid))
     jid = Jid.parse(config.jid)
     network = config.network_class(host, config.service)
     addresses = Addresses(jid, network.canonical, aliases)
@@ -164,6 +174,7 @@ async def _add_domain(host: Host, gateway: Gateway, config: ComponentConfig) -> 
         gate=Gate(host, config.sign_on_limit, config.sign_on_rate),
         accounts={Jid.parse(account.jid): account for account in accounts},
         started=trio.current_time(),
+        crashed=crashed,
     )
     router.serve(domain)
     journal.watch(config.jid, addresses)

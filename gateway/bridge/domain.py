@@ -30,6 +30,7 @@ class Domain:
     gate: Gate
     accounts: dict[Jid, StoredAccount]
     started: float  # trio.current_time()
+    crashed: bool = False  # the last daemon did: what users see of contacts may be stale
     closing: bool = False
 
     @property

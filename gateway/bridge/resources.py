@@ -49,10 +49,16 @@ class Resources:
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._known))
 
-    def available(self, resource: str, to: str, status: Status, priority: int) -> bool:
-        """Note that `resource` is available to `to`. Returns whether the resource is new."""
+    def available(
+        self, resource: str, to: str, status: Status, priority: int, *, answer: bool = False
+    ) -> bool:
+        """Note that `resource` is available to `to`. Returns whether the resource is new.
+
+        One whose presence is in doubt is new too, unless this is the `answer` to a probe: then it
+        was here all the time.
+        """
         known = self._known.get(resource)
-        new = known is None
+        new = known is None or not (known.confirmed or answer)
         if known is None:
             if len(self._known) >= MAX_RESOURCES:
                 return False

@@ -12,6 +12,7 @@ from gateway.bridge import texts
 from gateway.bridge.domain import Domain
 from gateway.bridge.features import messages, presence
 from gateway.bridge.sessions import Sessions
+from gateway.bridge.translate import unavailable
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import (
     Condition,
@@ -120,12 +121,29 @@ class Router:
         for user in list(self._domain.accounts):
             if changed.is_set():
                 return
+            if self._domain.crashed:
+                await self._hide_contacts(user)
             self._domain.link.send_state(Presence(from_=gateway, to=user))
             self._domain.link.send(Presence(from_=gateway, to=user, type=PresenceType.PROBE))
             await trio.sleep(1 / USERS_PER_SECOND)
+        self._domain.crashed = False
         if await _passed(changed, PROBE_SECONDS):
             for session in self._sessions.of_domain(self._domain):
                 session.drop_doubtful()
+
+    async def _hide_contacts(self, user: Jid) -> None:
+        """Show the contacts unavailable that a daemon before us left in the user's eyes."""
+        account, store = self._domain.accounts.get(user), self._domain.store
+        if account is None:
+            return
+        account_id = account.account_id
+        contacts = await self._domain.host.run_blocking(lambda: store.contacts(account_id))
+        session = self._sessions.find(self._domain, user)
+        shown = session.user.shown if session is not None else {}
+        for contact in contacts:
+            if contact.address not in shown:
+                jid = self._domain.addresses.jid_of(contact.address)
+                self._domain.link.send_state(unavailable(jid, user))
 
     async def _give_up(self, changed: trio.Event) -> None:
         grace_seconds = self._domain.config.link_grace_seconds

@@ -46,6 +46,7 @@ from gateway.networks.base import (
     Typing,
     UnknownEvent,
 )
+from gateway.xmpp import namespaces as ns
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import (
     Condition,
@@ -328,9 +329,16 @@ class Session:
         if to is None or user.domain.closing:
             return
         if stanza.type is PresenceType.AVAILABLE:
-            new = user.resources.available(resource, to, status_of(stanza), stanza.priority)
+            doubtful = resource in user.resources.doubtful()
+            answer = any(one.xmlns == ns.DELAY for one in stanza.payload)  # to a probe of ours
+            new = user.resources.available(
+                resource, to, status_of(stanza), stanza.priority, answer=answer
+            )
             if new:
                 self._resource_came(resource)
+            elif doubtful and user.phase is Phase.REFUSED:
+                # He may have come anew while the link was away: one more try after each outage.
+                self._step(Input.PRESENT)
         elif stanza.type is PresenceType.ERROR:  # AMB-09: whoever bounces it is gone
             if user.resources.remove(resource):
                 self._resource_left(resource)

@@ -70,6 +70,7 @@ class Roster(Enum):
     """What has passed between the user's roster and one contact of ours."""
 
     NONE = ""
+    SHOWN = "shown"  # its presence was shown, nothing more
     OFFERED = "offered"
     ASKED = "asked"  # the user asked, the contact has not answered
     ACCEPTED = "accepted"  # the user is subscribed to the contact
@@ -140,6 +141,7 @@ class User:
         if known.roster is not roster:
             known.roster = roster
             self.unsaved[address] = known
+            self.inbox.wake()
 
     def take_unsaved(self) -> tuple[list[StoredContact], list[str]]:
         """Return the contacts to keep, and the addresses to keep no longer."""

@@ -118,6 +118,13 @@ alias = sa.Table(
     sa.Column("address", sa.Text, nullable=False),
 )
 
+# A row while a daemon serves the component: one that is there at the start was left by a crash.
+running = sa.Table(
+    "running",
+    metadata,
+    sa.Column("component", sa.Text, primary_key=True),
+)
+
 journal = sa.Table(
     "journal",
     metadata,

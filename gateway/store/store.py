@@ -104,6 +104,24 @@ class Store:
         self._closed = True
         self._closing.close()
 
+    # --- runs ---------------------------------------------------------------------------------
+
+    def begin_run(self, component: str) -> bool:
+        """Note that a daemon serves `component`. Returns whether the last one crashed."""
+        with self._transaction() as connection:
+            table = schema.running
+            query = sa.select(table).where(table.c.component == component)
+            if connection.execute(query).one_or_none() is not None:
+                return True
+            connection.execute(sa.insert(table).values(component=component))
+            return False
+
+    def end_run(self, component: str) -> None:
+        """Note the orderly end: every user was told that everybody is gone."""
+        with self._transaction() as connection:
+            table = schema.running
+            connection.execute(sa.delete(table).where(table.c.component == component))
+
     # --- accounts -----------------------------------------------------------------------------
 
     def accounts(self, component: str) -> list[StoredAccount]:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import attrs
 
-CONTACT_STATES = ("offered", "asked", "accepted", "refused")
+CONTACT_STATES = ("shown", "offered", "asked", "accepted", "refused")
 DIRECTIONS = ("to_user", "from_user")
 
 
@@ -29,7 +29,7 @@ class StoredAccount:
 
 @attrs.frozen
 class StoredContact:
-    """A contact and how far the user's roster has it: offered, asked for, accepted or refused."""
+    """A contact and what passed with the user's roster about it: see `CONTACT_STATES`."""
 
     address: str
     state: str = attrs.field(validator=attrs.validators.in_(CONTACT_STATES))

@@ -43,6 +43,8 @@ def show_contact(user: User, address: str, known: Known) -> None:
         return
     presence = contact_presence(event, user.domain.addresses.jid_of(address), user.jid)
     user.shown[address] = presence
+    if known.roster is Roster.NONE:
+        user.remember(address, Roster.SHOWN)
     user.show(presence)
 
 

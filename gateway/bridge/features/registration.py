@@ -117,9 +117,7 @@ def understand(user: User, iq: Iq) -> Submission | None:
     if query.child("remove", ns.REGISTER) is not None:
         if len(query.elements) > 1:  # REG7-04
             raise StanzaError(Condition.BAD_REQUEST)
-        if user.account is None:
-            raise StanzaError(Condition.REGISTRATION_REQUIRED, texts.NOT_REGISTERED)
-        return Submission(iq, None)
+        return Submission(iq, None)  # of what, if anything, is seen when its turn comes
     _allowed(user)
     submitted = query.child("x", ns.DATA_FORMS)
     if submitted is None:
@@ -180,11 +178,11 @@ class Registration:
         self._user.inbox.wake()
 
     def give_way(self) -> None:
-        """A removal is here: what runs is ended, what waits is refused (AMB-27)."""
+        """A removal is here: what is being set, or waits to be, is refused (AMB-27)."""
         if self._verifying is not None:
             self._verifying.cancel()
-        while self._waiting:
-            waiting = self._waiting.popleft()
+        for waiting in [one for one in self._waiting if one.values is not None]:
+            self._waiting.remove(waiting)
             reply = error_reply(waiting.iq, Condition.NOT_ACCEPTABLE, texts.REGISTRATION_CANCELLED)
             self._answer(reply)
 

@@ -23,6 +23,10 @@ HI_LATE = (
     f"<message type='chat' id='*' from='{JULIET}' to='{ROMEO}'><body>{{}}</body>"
     f"<delay xmlns='urn:xmpp:delay' from='{G}' stamp='*'/></message>"
 )
+STILL_HERE = (
+    f"<presence from='{ORCHARD}' to='{G}'>"
+    "<delay xmlns='urn:xmpp:delay' stamp='2031-03-14T15:09:26Z'/></presence>"
+)
 
 
 def said(text: str, token: int) -> MessageReceived:
@@ -72,7 +76,7 @@ async def test_what_a_cut_left_unproven_is_sent_again_under_its_id_and_as_delaye
     assert again.get("id") == second.get("id") != first.get("id")
     await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
     await play.expect(f"<presence type='probe' from='{G}' to='{ROMEO}'/>")
-    await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
+    await play.send(STILL_HERE)
     await play.nothing_more()
     assert net.clients[0].acknowledged == [1, 2, 3]
 
@@ -96,7 +100,7 @@ async def test_sessions_survive_a_short_outage_and_what_changed_is_shown(
         f"<presence from='{G}' to='{ROMEO}'/>",
         f"<presence type='probe' from='{G}' to='{ROMEO}'/>",
     )
-    await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
+    await play.send(STILL_HERE)
     await trio.sleep(60)
     await play.nothing_more()
     assert net.clients == [client]
@@ -261,3 +265,49 @@ async def test_a_healthy_message_never_touches_the_disk(
         str(number) for number in range(60)
     ]
     assert not written
+
+
+@pytest.mark.conformance("GW-IN-07")
+async def test_after_an_outage_a_refused_user_is_tried_once_more(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await play.register()
+    net.passwords["romeo"] = "changed"
+    await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
+    for _ in range(3):  # error, unavailable, message
+        await play.link.next_stanza()
+    await play.nothing_more()
+    net.passwords["romeo"] = "montague"
+    await play.link.cut()
+    await reconnected(play)
+    await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
+    await play.expect(f"<presence type='probe' from='{G}' to='{ROMEO}'/>")
+    await play.send(STILL_HERE)
+    await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
+    assert net.clients
+    await play.send(STILL_HERE)
+    await play.nothing_more()
+
+
+async def test_contacts_that_a_crash_left_shown_are_hidden_at_the_next_start(
+    autojump_clock: MockClock, tmp_path: Path, net: type[FakeNetwork]
+) -> None:
+    with trio.CancelScope() as life:
+        async with again(tmp_path, net) as play:
+            await signed_on(play)
+            net.clients[0].tell(PresenceChanged("juliet", Show.ONLINE))
+            await play.expect(f"<presence from='{JULIET}' to='{ROMEO}'/>")
+            await play.nothing_more()
+            play.host.kill()
+            life.cancel()
+            await trio.lowlevel.checkpoint()
+    net.clients.clear()
+    async with again(tmp_path, net) as play:
+        await play.expect(f"<presence type='unavailable' from='{JULIET}' to='{ROMEO}'/>")
+        await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
+        await play.expect(f"<presence type='probe' from='{G}' to='{ROMEO}'/>")
+        await play.nothing_more()
+    async with again(tmp_path, net) as play:  # after an orderly end there is nothing to mend
+        await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
+        await play.expect(f"<presence type='probe' from='{G}' to='{ROMEO}'/>")
+        await play.nothing_more()

@@ -97,6 +97,7 @@ def accounts(opener: Opener) -> list[StoredAccount]:
     """Return the accounts of a store that is filled, and closed."""
     store = opener()
     found = fill(store)
+    store.begin_run(found[0].component)
     store.close()
     return found
 

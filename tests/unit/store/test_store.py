@@ -278,3 +278,15 @@ def test_a_failing_database_is_a_store_error_without_the_values(store: Store, ur
     with pytest.raises(StoreError, match="store failed") as caught:
         store.save_contacts(account.account_id, [StoredContact("nurse-address", "offered")])
     assert "nurse-address" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_crash_is_known_at_the_next_start_and_an_orderly_end_is_none(opener: Opener) -> None:
+    first = opener()
+    assert not first.begin_run("aim.example.net")
+    first.close()
+    second = opener()
+    assert second.begin_run("aim.example.net")
+    assert not second.begin_run("icq.example.net")
+    second.end_run("aim.example.net")
+    assert not second.begin_run("aim.example.net")
+    assert second.begin_run("icq.example.net")

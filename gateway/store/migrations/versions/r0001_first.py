@@ -11,6 +11,11 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "running",
+        sa.Column("component", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("component", name="pk_running"),
+    )
+    op.create_table(
         "account",
         sa.Column("account_id", sa.Integer(), nullable=False),
         sa.Column("component", sa.Text(), nullable=False),
