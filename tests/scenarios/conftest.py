@@ -1,0 +1,90 @@
+"""The daemon between a played XMPP server and the emulated service, in one process.
+
+Romeo has Juliet and the Nurse on his list, and they have him on theirs; Mercutio is a stranger to
+him. The legacy side is acted through `Control`, the XMPP side in literal stanzas.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from gateway.host import Address
+from gateway.networks.emu import EmuNetwork, Settings
+from legacy_emu.control import Control
+from legacy_emu.fronts import websocket
+from legacy_emu.service import Service
+from tests.fakes.stage import Stage, stage
+from tests.simulation.host import Machine, virtual_now
+from tests.simulation.network import SimNetwork
+from tests.simulation.trace import Trace
+
+LEGACY_PLACE = Address("legacy", 4000)
+SETTINGS = Settings(host=LEGACY_PLACE.host, port=LEGACY_PLACE.port, tls="off")
+
+
+@attrs.frozen
+class _Place:
+    """Where the emulator lives: the simulated calendar, and randomness of its own."""
+
+    random: Random = attrs.field(factory=lambda: Random("scenarios"))  # noqa: S311 - not for secrets
+
+    def now(self) -> datetime:
+        return virtual_now()
+
+
+class Raise(Protocol):
+    """Starts a daemon on the store of this test; the one before has to have ended."""
+
+    def __call__(self) -> AbstractAsyncContextManager[Stage]: ...
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service(_Place())
+
+
+@pytest.fixture
+def legacy(service: Service) -> Control:
+    control = Control(service)
+    control.create_account("Romeo", "montague", "Romeo Montague")
+    control.create_account("Juliet", "capulet", "Juliet Capulet")
+    control.create_account("Nurse", "angelica", "The Nurse")
+    control.create_account("Mercutio", "queenmab", "Mercutio")
+    control.befriend("Romeo", "Juliet")
+    control.befriend("Romeo", "Nurse")
+    return control
+
+
+@pytest.fixture
+def curtain(tmp_path: Path, service: Service, legacy: Control) -> Raise:
+    seeds = iter(range(1, 100))
+
+    @asynccontextmanager
+    async def performance() -> AsyncGenerator[Stage, None]:
+        seed = next(seeds)
+        machine = Machine(seed, SimNetwork(seed, Trace()))
+
+        async def serve(stream: trio.abc.Stream) -> None:
+            await websocket.serve(stream, service)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(machine.network.bind(LEGACY_PLACE).serve, serve)
+            async with stage(tmp_path, EmuNetwork, SETTINGS, machine) as play:
+                yield play
+            nursery.cancel_scope.cancel()
+
+    return performance
+
+
+@pytest.fixture
+async def play(curtain: Raise, autojump_clock: MockClock) -> AsyncGenerator[Stage, None]:
+    async with curtain() as it:
+        yield it
