@@ -54,7 +54,6 @@ class Router:
         self._domain.deliveries.link_up()
         for session in self._sessions.of_domain(self._domain):
             session.user.resources.doubt()
-            presence.show_again(session.user)
         self._changed.set()
 
     def link_down(self, why: str) -> None:
@@ -123,6 +122,8 @@ class Router:
                 return
             if self._domain.crashed:
                 await self._hide_contacts(user)
+            if (session := self._sessions.find(self._domain, user)) is not None:
+                presence.show_again(session.user)
             self._domain.link.send_state(Presence(from_=gateway, to=user))
             self._domain.link.send(Presence(from_=gateway, to=user, type=PresenceType.PROBE))
             await trio.sleep(1 / USERS_PER_SECOND)

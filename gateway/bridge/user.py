@@ -109,7 +109,6 @@ class User:
     contacts: dict[str, Known] = attrs.field(factory=dict)
     unsaved: dict[str, Known] = attrs.field(factory=dict)
     shown: dict[str, Presence] = attrs.field(factory=dict)  # contacts shown available
-    unseen: dict[Jid, None] = attrs.field(factory=dict)  # gone while the link was away
     leaving: list[Jid] = attrs.field(factory=list)  # who is told of the end of the session
     held: deque[Pending] = attrs.field(factory=deque)
     pending: dict[str, Pending] = attrs.field(factory=dict)

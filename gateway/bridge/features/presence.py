@@ -8,7 +8,6 @@ from gateway.bridge.states import Phase
 from gateway.bridge.translate import bounded, contact_presence, unavailable
 from gateway.bridge.user import Known, Roster, User
 from gateway.networks.base import InvalidAddress, Link, PresenceChanged, SetPresence, Show
-from gateway.xmpp.component import LinkState
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceType
 
@@ -51,12 +50,8 @@ def show_contact(user: User, address: str, known: Known) -> None:
 def hide_contact(user: User, address: str, text: str = "") -> None:
     """Show a contact unavailable, once."""
     presence = user.shown.pop(address, None)
-    if presence is None:
-        return
-    if user.domain.link.status.state is LinkState.UP:
+    if presence is not None:
         user.show(unavailable(presence.from_, user.jid, bounded(text) or None))
-    else:
-        user.unseen[presence.from_] = None
 
 
 def withdraw(user: User) -> None:
@@ -76,20 +71,30 @@ def farewell(user: User, leaving: list[Jid]) -> None:
 
 
 def show_again(user: User) -> None:
-    """Show all there is once more: the link was away, and what waited in it is lost (COMP-05)."""
-    for contact in user.unseen:
-        user.show(unavailable(contact, user.jid))
-    user.unseen.clear()
-    for presence in user.shown.values():
-        user.show(presence)
+    """Show all there is once more: what a lost link still held is nobody's (COMP-05).
+
+    That goes for those who are offline, too: the link may have died unnoticed before they left.
+    """
+    for address in _ever_shown(user):
+        user.show(user.shown.get(address) or _gone(user, address))
 
 
 def leave_word(user: User) -> None:
     """Have the link say, when it returns, that everybody is unavailable: we will not be there."""
-    gone = [presence.from_ for presence in user.shown.values()]
-    user.domain.link.send_batch([unavailable(one, user.jid) for one in [*gone, *user.unseen]])
+    user.domain.link.send_batch([_gone(user, address) for address in _ever_shown(user)])
     user.shown.clear()
-    user.unseen.clear()
+
+
+def _ever_shown(user: User) -> list[str]:
+    return [
+        address
+        for address, known in user.contacts.items()
+        if known.roster in (Roster.SHOWN, Roster.ACCEPTED)
+    ]
+
+
+def _gone(user: User, address: str) -> Presence:
+    return unavailable(user.domain.addresses.jid_of(address), user.jid)
 
 
 async def announce_status(user: User) -> None:
