@@ -20,7 +20,7 @@ from trio_websocket import WebSocketConnection
 from legacy_emu import events
 from legacy_emu.backend import Policy
 from legacy_emu.events import Look, Refusal, RequestRefused, Show, SignOnRefused, TypingState
-from legacy_emu.faults import Fault, Kind, Moment
+from legacy_emu.faults import Connection, Fault, Kind, Moment
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Person, Session
 from legacy_emu.record import Entry
@@ -302,14 +302,17 @@ class Control:
 
     def cut(self, address: str = "", connection: str = "") -> int:
         """Close connections without a word: of an account, one, or all; returns how many."""
-        account = canonical(address) if address else ""
-        struck = [
-            each
-            for each in self._service.connections.values()
-            if account in ("", each.account) and connection in ("", each.id)
-        ]
+        struck = self._connections(address, connection)
         for each in struck:
             each.cut()
+        return len(struck)
+
+    def say_raw(self, text: str, address: str = "", connection: str = "") -> int:
+        """Send `text` as it is, a frame or not, to the connections `cut` would close."""
+        struck = self._connections(address, connection)
+        for each in struck:
+            if each.speaker is not None:
+                each.speaker.say_raw(text)
         return len(struck)
 
     def replay(self, address: str) -> int:
@@ -324,6 +327,14 @@ class Control:
         return [
             {"id": each.id, "front": each.front, "account": each.account, "frames": each.frames}
             for each in self._service.connections.values()
+        ]
+
+    def _connections(self, address: str, connection: str) -> list[Connection]:
+        account = canonical(address) if address else ""
+        return [
+            each
+            for each in self._service.connections.values()
+            if account in ("", each.account) and connection in ("", each.id)
         ]
 
     def _user(self, person: Person) -> ScriptedUser:

@@ -5,6 +5,7 @@ is done here, by `FaultyStream`; what strikes frames each front does, by asking 
 """
 
 from enum import StrEnum
+from typing import Protocol
 
 import attrs
 import trio
@@ -54,6 +55,13 @@ class Fault:
     burst: int = 1
 
 
+class Speaker(Protocol):
+    """The front's side of a connection."""
+
+    def say_raw(self, text: str) -> None:
+        """Send `text` to the client as it is, whether the protocol has it or not."""
+
+
 class Connection:
     """One client's connection, as far as faults are concerned."""
 
@@ -62,6 +70,7 @@ class Connection:
         self.front = front
         self.account = ""  # canonical, once it has said who it is
         self.frames = 0  # received
+        self.speaker: Speaker | None = None
         self.scope = trio.CancelScope()
 
     def cut(self) -> None:

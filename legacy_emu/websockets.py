@@ -33,11 +33,9 @@ async def serve_websocket(
         async with trio.open_nursery() as library:
             socket = await _shake_hands(library, stream, max_bytes, origins)
             if socket is not None:
-                try:
-                    await talk(socket)
-                finally:
-                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                        await socket.aclose()
+                await talk(socket)
+                with trio.move_on_after(CLOSE_SECONDS):  # who is cut off gets no close frame
+                    await socket.aclose()
             library.cancel_scope.cancel()
     except* (ConnectionClosed, HandshakeError, wsproto.utilities.ProtocolError) as group:
         log.debug("a WebSocket ended: %s", group.exceptions)

@@ -73,6 +73,7 @@ class Conversation:
         self._service = service
         self._backend = service.backend
         self._connection = connection
+        connection.speaker = self
         self._session: Session | None = None
         self._outbox: deque[str] = deque()
         self._more = trio.Event()
@@ -116,9 +117,13 @@ class Conversation:
                 await self._more.wait()
 
     def _say(self, *frames: wire.ServerFrame) -> None:
+        for frame in frames:
+            self.say_raw(wire.encode(frame))
+
+    def say_raw(self, text: str) -> None:
         if self._over:
             return
-        self._outbox.extend(wire.encode(frame) for frame in frames)
+        self._outbox.append(text)
         self._more.set()
         if len(self._outbox) > MAX_WAITING:
             log.warning("%s does not read: cut off", self._connection.id)

@@ -7,7 +7,7 @@ waits in between has a deadline.
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
@@ -356,15 +356,26 @@ def _without_nursery(
     group: BaseExceptionGroup[BaseException], body_error: BaseException | None
 ) -> BaseException:
     """Return what the body raised; or the group, when a task of ours broke as well."""
+    if body_error is None:
+        return group
+    # Not the groups themselves are compared: nurseries take them apart and make new ones.
+    expected = {id(exc) for exc in _leaves(body_error)}
     others = [
         exc
-        for exc in group.exceptions
-        if exc is not body_error and not isinstance(exc, trio.Cancelled)
+        for exc in _leaves(group)
+        if id(exc) not in expected and not isinstance(exc, trio.Cancelled)
     ]
-    return group if others or body_error is None else body_error
+    return group if others else body_error
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for exc in error.exceptions:
+            yield from _leaves(exc)
+    else:
+        yield error
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first plain exception of `group`."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    return next(_leaves(group))
