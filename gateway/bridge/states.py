@@ -138,8 +138,9 @@ def _after_connection(state: State) -> Step:
 
 def _ended(state: State) -> Step:
     if state.phase is Phase.SIGNING_OFF:
-        if state.present:
-            return _sign_on(state)
+        if state.present:  # back already, or with other credentials
+            again, connect = _sign_on(state)
+            return again, (Action.FAREWELL, *connect)
         return attrs.evolve(state, phase=Phase.OFFLINE), (Action.FAREWELL,)
     if state.phase is Phase.LOST:
         return attrs.evolve(state, phase=Phase.WAITING), (Action.SET_TIMER,)

@@ -13,7 +13,9 @@ from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceT
 
 
 def greet(user: User) -> None:
-    """Say that the user is signed on (GW-IN-02)."""
+    """Say that the user is signed on (GW-IN-02). What the last sign-on saw counts no more."""
+    for known in user.contacts.values():
+        known.presence = None
     user.show(gateway_presence(user, user.jid))
 
 

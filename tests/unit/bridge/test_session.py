@@ -73,3 +73,20 @@ async def test_the_session_ends_with_the_last_resource(
     await play.expect(f"<presence type='unavailable' from='{G}' to='{BALCONY}'/>")
     await play.nothing_more(BALCONY)
     assert not net.clients
+
+
+async def test_what_an_earlier_sign_on_saw_is_not_shown_by_the_next(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await play.register()
+    await play.sign_on()
+    net.clients[0].tell(PresenceChanged("juliet", Show.CHAT))
+    await play.expect(f"<presence from='{JULIET}' to='{ROMEO}'><show>chat</show></presence>")
+    await play.send(
+        f"<presence type='unavailable' from='{ORCHARD}' to='{G}'/>",
+        f"<presence from='{ORCHARD}' to='{G}'/>",
+    )
+    await play.expect(f"<presence type='unavailable' from='{JULIET}' to='{ORCHARD}'/>")
+    await play.expect(f"<presence type='unavailable' from='{G}' to='{ORCHARD}'/>")
+    await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
+    await play.nothing_more()

@@ -20,7 +20,7 @@ TABLE = [
     # he leaves before he is signed on, and comes back before he is signed off
     (State(P.SIGNING_ON, True, True), I.ABSENT, P.SIGNING_OFF, (A.BOUNCE, A.DISCONNECT)),
     (State(P.SIGNING_OFF, False, True), I.PRESENT, P.SIGNING_OFF, ()),
-    (State(P.SIGNING_OFF, True, True), I.ENDED, P.SIGNING_ON, (A.CONNECT,)),
+    (State(P.SIGNING_OFF, True, True), I.ENDED, P.SIGNING_ON, (A.FAREWELL, A.CONNECT)),
     # the connection is lost, tried again, and comes back
     (State(P.ONLINE, True, True), I.LOST, P.LOST, (A.WITHDRAW,)),
     (State(P.LOST, True, True), I.ENDED, P.WAITING, (A.SET_TIMER,)),
