@@ -11,6 +11,7 @@ import trio
 from gateway.bridge import texts
 from gateway.bridge.domain import Domain
 from gateway.bridge.features import messages, presence
+from gateway.bridge.session import Chore
 from gateway.bridge.sessions import Sessions
 from gateway.bridge.translate import unavailable
 from gateway.xmpp.jid import Jid
@@ -130,7 +131,7 @@ class Router:
         self._domain.crashed = False
         if await _passed(changed, PROBE_SECONDS):
             for session in self._sessions.of_domain(self._domain):
-                session.drop_doubtful()
+                session.do(Chore.DROP_DOUBTFUL)
 
     async def _hide_contacts(self, user: Jid) -> None:
         """Show the contacts unavailable that a daemon before us left in the user's eyes."""
@@ -151,7 +152,7 @@ class Router:
         if await _passed(changed, grace_seconds):
             log.warning("%s: no link for %d s: signing off", self._domain.jid, grace_seconds)
             for session in self._sessions.of_domain(self._domain):
-                session.link_lost()
+                session.do(Chore.GIVE_UP)
 
 
 async def _passed(changed: trio.Event, seconds: float) -> bool:

@@ -8,6 +8,7 @@ say it. A bug anywhere in here ends this session alone: see `sessions.py`.
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from enum import Enum
 
 import trio
 
@@ -77,6 +78,15 @@ _SUBSCRIPTIONS = frozenset(
 )
 
 
+class Chore(Enum):
+    """What others ask of a session's task."""
+
+    GREET = "greet"  # the user is signed on
+    DROP_DOUBTFUL = "drop doubtful"  # who did not answer the probe after an outage is gone
+    GIVE_UP = "give up"  # the XMPP link has been away for too long: everybody is gone
+    END = "end"  # the daemon is shutting down
+
+
 class Flooded(Exception):
     """The user's messages cannot all be held: the connection has to pause."""
 
@@ -86,9 +96,7 @@ class Session:
 
     def __init__(self, user: User) -> None:
         self.user = user
-        self.in_hand: FromUser | None = (
-            None  # what is being handled, for whoever cleans up after us
-        )
+        self.in_hand: FromUser | None = None  # for whoever has to clean up after us
         self._nursery: trio.Nursery | None = None
         self._connection_scope: trio.CancelScope | None = None
         self._backoff = Backoff(user.domain.host)
@@ -98,8 +106,7 @@ class Session:
         self._note_at = float("inf")
         self._linger_until = float("inf")
         self._told_lost: set[str] = set()  # resources that know of the loss
-        self._greet_due = False
-        self._end_due = False
+        self._due: dict[Chore, None] = {}
         self._connection_over = trio.Event()
         self._said = ""  # what the service said with its last refusal
         self._registration = registration.Registration(user, self)
@@ -166,30 +173,13 @@ class Session:
 
     def _hasten_removal(self, iq: Iq) -> None:
         """A removal need not wait for a service that is slow to take what was sent before."""
-        try:
-            submission = registration.understand(self.user, iq)
-        except StanzaError:
-            return
-        if submission is not None and submission.values is None:
+        if registration.is_removal(iq):
             self._registration.give_way()
             self.user.disconnected()
 
-    def end(self) -> None:
-        """Sign off and end: the daemon is shutting down."""
-        self._end_due = True
-        self.user.inbox.wake()
-
-    def link_lost(self) -> None:
-        """The XMPP link has been away for too long: take everybody for gone."""
-        presence.leave_word(self.user)
-        self.user.resources.clear()
-        self._step(Input.ABSENT)
-        self.user.inbox.wake()
-
-    def drop_doubtful(self) -> None:
-        """Take for gone who did not answer a probe after the link returned."""
-        for resource in self.user.resources.doubtful():
-            self._resource_gone(resource)
+    def do(self, chore: Chore) -> None:
+        """Have the session's own task do this, before it takes the next stanza."""
+        self._due[chore] = None
         self.user.inbox.wake()
 
     # --- the life ---
@@ -203,15 +193,14 @@ class Session:
             while not self._over():
                 await self._wait()
                 self._check_deadlines()
-                if self._greet_due:
-                    self._greet_due = False
-                    await self._greet()
+                while self._due:
+                    chore = next(iter(self._due))
+                    del self._due[chore]
+                    await self._do(chore)
                 item = self.user.inbox.get_nowait()
                 if item is not None:
                     await self._handle(item)
                 await self._save()
-                if self._end_due:
-                    self._say_goodbye()
 
     def crashed(self, delay: float | None) -> None:
         """Begin as the successor of a session that crashed: try in `delay` s, or not at all."""
@@ -228,10 +217,11 @@ class Session:
             and not user.resources
             and not len(user.inbox)
             and not self._registration.running
+            and not self._due
         )
 
     async def _wait(self) -> None:
-        if self._greet_due or len(self.user.inbox):
+        if self._due or len(self.user.inbox):
             return
         own = min(self._timer_at, self._note_at, self._linger_until)
         with trio.move_on_at(min(own, messages.deadline(self.user))):
@@ -250,8 +240,22 @@ class Session:
             self._note_at = float("inf")
             self.user.note(texts.LOST)
 
+    async def _do(self, chore: Chore) -> None:
+        match chore:
+            case Chore.GREET:
+                await self._greet()
+            case Chore.DROP_DOUBTFUL:
+                for resource in self.user.resources.doubtful():
+                    self.user.resources.remove(resource)
+                    self._resource_left(resource)
+            case Chore.GIVE_UP:
+                presence.leave_word(self.user)
+                self.user.resources.clear()
+                self._step(Input.ABSENT)
+            case Chore.END:
+                self._say_goodbye()
+
     def _say_goodbye(self) -> None:
-        self._end_due = False
         presence.withdraw(self.user)  # GW-LIFE-03; the gateway itself follows for everybody
         self.user.resources.clear()
         self.user.leaving = []
@@ -362,10 +366,6 @@ class Session:
             self._tell_lost([full])
         self._step(Input.PRESENT)
 
-    def _resource_gone(self, resource: str) -> None:
-        if self.user.resources.remove(resource):
-            self._resource_left(resource)
-
     def _resource_left(self, resource: str) -> None:
         full = self.user.full(resource)
         self._told_lost.discard(resource)
@@ -419,7 +419,7 @@ class Session:
         self._told_lost.clear()
         self.user.refused = None
         self.user.announced = None
-        self._greet_due = True
+        self._due[Chore.GREET] = None
         presence.greet(self.user)
         log.info("%s: signed on", self.name)
 
@@ -434,10 +434,10 @@ class Session:
         self._tell_lost([self.user.full(resource) for resource in self.user.resources])
 
     def _tell_lost(self, to: list[Jid]) -> None:
+        if not self._told_lost:
+            self._note_at = trio.current_time() + NOTE_SECONDS
         untold = [one for one in to if one.resource not in self._told_lost]
         self._told_lost.update(one.resource for one in untold)
-        if self._note_at == float("inf") and len(self._told_lost) == len(untold):
-            self._note_at = trio.current_time() + NOTE_SECONDS
         text = self.user.text(texts.UNREACHABLE)
         self.user.presence_error(untold, Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT, text)
 

@@ -15,7 +15,7 @@ from trio import TaskStatus
 from gateway.bridge import texts
 from gateway.bridge.domain import Domain
 from gateway.bridge.features import messages, presence
-from gateway.bridge.session import Session
+from gateway.bridge.session import Chore, Session
 from gateway.bridge.user import FromUser, User
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Condition, ErrorType, Iq, Message, error_reply
@@ -65,7 +65,7 @@ class Sessions:
         """Sign everybody off, all at once and bounded in time."""
         with trio.move_on_after(SHUTDOWN_SECONDS) as scope:
             for session in self:
-                session.end()
+                session.do(Chore.END)
             while self._sessions:
                 self._all_over = trio.Event()
                 await self._all_over.wait()

@@ -109,6 +109,17 @@ class Submission:
     values: Mapping[str, str] | None = attrs.field(repr=False)
 
 
+def is_removal(iq: Iq) -> bool:
+    """Say whether a register set asks for removal and nothing else."""
+    query = iq.payload
+    return (
+        query is not None
+        and len(query.elements) == 1
+        and query.child("remove", ns.REGISTER) is not None
+        and not iq.to.local
+    )
+
+
 def understand(user: User, iq: Iq) -> Submission | None:
     """Read a register set. None: a form that was cancelled. Raises `StanzaError`."""
     _only_gateway(iq)
