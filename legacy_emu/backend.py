@@ -195,13 +195,13 @@ class Backend:
         self._show(person)
         return session
 
-    def sign_off(self, session: Session) -> None:
-        """End a session, on its own wish or because its connection went. Twice is harmless."""
+    def sign_off(self, session: Session, *, orderly: bool = False) -> None:
+        """End a session: on its own wish (`orderly`), or as it was lost. Twice is harmless."""
         if session.over:
             return
         session.over = True
         session.person.sessions.remove(session)
-        self._note(session.person, "sign_off", session=session.id)
+        self._note(session.person, "sign_off", session=session.id, orderly=orderly)
         self._show(session.person)
 
     def kick(

@@ -148,7 +148,7 @@ class Control:
     def sign_off(self, address: str) -> None:
         user = self._user(self._backend.person(address))
         if user.session is not None:
-            self._backend.sign_off(user.session)
+            self._backend.sign_off(user.session, orderly=True)
             user.session = None
 
     def heard(self, address: str, since: int = 0) -> list[Heard]:
@@ -171,8 +171,14 @@ class Control:
         self._backend.set_presence(session, Look(show, text, idle_since), only_for)
 
     def send_message(self, sender: str, to: str, text: str, replaces: str | None = None) -> str:
-        """Send a message as a legacy user, signed on or not; returns its id."""
-        return self._backend.send_message(sender, to, text, replaces=replaces)
+        """Send a message as a legacy user, signed on or not; returns its id.
+
+        A scripted user who is signed on hears how far it comes.
+        """
+        session = self._user(self._backend.person(sender)).session
+        return self._backend.send_message(
+            sender, to, text, replaces=replaces, session=session, ref="control"
+        )
 
     def typing(self, sender: str, to: str, state: TypingState) -> None:
         self._backend.typing(sender, to, state)

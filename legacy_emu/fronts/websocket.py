@@ -151,6 +151,8 @@ class Conversation:
             case wire.SignOn():
                 self._sign_on(frame)
             case wire.SignOff():
+                if self._session is not None:
+                    self._backend.sign_off(self._session, orderly=True)
                 self._finish(wire.SignedOff(text="good bye"))
             case _ if self._session is None:
                 raise _Misuse("sign on first")

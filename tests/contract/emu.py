@@ -81,6 +81,10 @@ class EmuHarness:
     def unacknowledged(self, name: str) -> list[str]:
         return list(self.control.kept(name))
 
+    def left_orderly(self, name: str) -> bool:
+        *_, last = self.control.arrived(account=name, kind="sign_off")
+        return last.fields["orderly"] is True
+
     def refuse(self, reason: Refusal, retry_after: float | None = None) -> None:
         self.control.set_fault(
             Kind.REFUSE, times=1, reason=EmuRefusal(reason), retry_after=retry_after

@@ -70,6 +70,9 @@ class Harness(Protocol):
     def unacknowledged(self, name: str) -> list[str]:
         """Return the ids the service would repeat to `name`, oldest first."""
 
+    def left_orderly(self, name: str) -> bool:
+        """Say whether the last session of `name` ended by its own sign-off."""
+
     # --- its bad days -------------------------------------------------------------------------
 
     def refuse(self, reason: Refusal, retry_after: float | None = None) -> None:

@@ -106,6 +106,7 @@ async def test_leaving_signs_off(harness: Harness) -> None:
     async with sign_on(harness, other) as juliet:
         async with sign_on(harness, account):
             await next_event(juliet, PresenceChanged, lambda event: event.show is Show.ONLINE)
+        assert harness.left_orderly("romeo")
         gone = await next_event(juliet, PresenceChanged)
         assert (gone.address, gone.show) == ("romeo", Show.OFFLINE)
 
@@ -180,3 +181,18 @@ async def test_a_slow_reader_loses_no_value_and_holds_up_nobody(
     assert got == sent[: len(got)]
     assert sum(isinstance(event, PresenceChanged) for event in events) == 1
     assert timed.unacknowledged("romeo") == sent
+
+
+async def test_a_cancelled_session_still_takes_its_leave(harness: Harness) -> None:
+    account = harness.account("romeo")
+    harness.account("juliet")
+    async with nothing_left(harness):
+        with trio.CancelScope() as scope:
+            async with sign_on(harness, account) as client:
+                harness.say("juliet", "romeo", "Stay but a little")
+                client.acknowledge((await next_event(client, MessageReceived)).token)
+                scope.cancel()
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+    assert harness.unacknowledged("romeo") == []
+    assert harness.left_orderly("romeo")
