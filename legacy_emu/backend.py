@@ -42,60 +42,13 @@ from legacy_emu.events import (
 )
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Kept, Person, Relation, Session
+from legacy_emu.policy import Policy
 from legacy_emu.record import Record
 
-CAPABILITIES = (
-    "per_contact_presence",
-    "deny",
-    "typing",
-    "receipts",
-    "edits",
-    "read",
-    "profile",
-    "search",
-    "block",
-    "nudge",
-    "groups",
-)
-MAX_TEXT_BYTES = 120_000  # as JSON; whatever is in it, this fits the frame limit
 MAX_FOUND = 50
 MAX_DISPLAY_LENGTH = 200
 MAX_FIELDS = 20
 MAX_FIELD_BYTES = 2_000  # names, groups, reasons, status texts
-
-
-def _at_most_the_frame(_: object, field: "attrs.Attribute[int]", value: int) -> None:
-    if not 0 < value <= MAX_TEXT_BYTES:
-        raise ValueError(f"{field.name}: {value} found, expected 1 to {MAX_TEXT_BYTES}")
-
-
-def _known(_: object, field: "attrs.Attribute[tuple[str, ...]]", value: tuple[str, ...]) -> None:
-    if unknown := [word for word in value if word not in CAPABILITIES]:
-        expected = ", ".join(CAPABILITIES)
-        raise ValueError(f"{field.name}: {unknown[0]!r} found, expected some of {expected}")
-
-
-@attrs.frozen
-class Policy:
-    """How this service behaves; may be replaced at any time."""
-
-    offline_messages: bool = True
-    consent: bool = True  # adding a contact asks him first
-    mutual_removal: bool = False
-    several_sign_ons: bool = False
-    max_text_bytes: int = attrs.field(default=MAX_TEXT_BYTES, validator=_at_most_the_frame)
-    max_contacts: int = 1_000
-    max_kept: int = 10_000  # values that wait for one account
-    capabilities: tuple[str, ...] = attrs.field(default=CAPABILITIES, validator=_known)
-
-    @property
-    def all_capabilities(self) -> tuple[str, ...]:
-        """Return what is told at sign-on: the list, and what two switches say."""
-        return (
-            *self.capabilities,
-            *(("offline_messages",) if self.offline_messages else ()),
-            *(("several_sign_ons",) if self.several_sign_ons else ()),
-        )
 
 
 class Backend:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import attrs
 
-from legacy_emu.backend import Policy
 from legacy_emu.fronts import FRONTS
+from legacy_emu.policy import Policy
 from legacy_emu.strict import Malformed, structure
 
 

@@ -18,11 +18,11 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from legacy_emu import events
-from legacy_emu.backend import Policy
 from legacy_emu.events import Look, Refusal, RequestRefused, Show, SignOnRefused, TypingState
 from legacy_emu.faults import Connection, Fault, Kind, Moment
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Person, Session
+from legacy_emu.policy import Policy
 from legacy_emu.record import Entry
 from legacy_emu.service import Service
 from legacy_emu.strict import Malformed, arguments

@@ -1,8 +1,9 @@
 """One service: the backend, its faults, and who is connected. What fronts are given."""
 
-from legacy_emu.backend import Backend, Policy
+from legacy_emu.backend import Backend
 from legacy_emu.faults import Connection, Faults
 from legacy_emu.host import World
+from legacy_emu.policy import Policy
 
 
 class Service:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from trio.testing import MockClock
 
-from legacy_emu.backend import Policy
+from legacy_emu.policy import Policy
 from tests.contract.emu import in_memory, on_loopback
 from tests.contract.harness import Harness
 

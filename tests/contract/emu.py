@@ -10,7 +10,6 @@ from gateway.host import Address, RealHost
 from gateway.networks.base import Account, Network, Refusal, Show, TypingState
 from gateway.networks.emu import EmuNetwork, Settings
 from legacy_emu import host as emulator_host
-from legacy_emu.backend import Policy
 from legacy_emu.control import Control
 from legacy_emu.events import Refusal as EmuRefusal
 from legacy_emu.events import Show as EmuShow
@@ -18,6 +17,7 @@ from legacy_emu.events import TypingState as EmuTypingState
 from legacy_emu.faults import Kind, Moment
 from legacy_emu.fronts.websocket import serve
 from legacy_emu.host import RealWorld
+from legacy_emu.policy import Policy
 from legacy_emu.service import Service
 
 

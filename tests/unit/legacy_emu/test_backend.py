@@ -3,7 +3,7 @@
 import pytest
 
 from legacy_emu import events
-from legacy_emu.backend import MAX_TEXT_BYTES, Backend, Policy
+from legacy_emu.backend import Backend
 from legacy_emu.control import Control
 from legacy_emu.events import (
     OFFLINE,
@@ -17,6 +17,7 @@ from legacy_emu.events import (
 )
 from legacy_emu.names import NameRefused
 from legacy_emu.people import Session
+from legacy_emu.policy import MAX_TEXT_BYTES, Policy
 from legacy_emu.service import Service
 
 

@@ -8,10 +8,10 @@ import trio.testing
 from trio.testing import MockClock, memory_stream_pair
 from trio_websocket import ConnectionClosed, ConnectionRejected, wrap_client_stream
 
-from legacy_emu.backend import Policy
 from legacy_emu.control import Control
 from legacy_emu.fronts import UnknownFront, load_front, url
 from legacy_emu.fronts.websocket import MAX_WAITING, serve
+from legacy_emu.policy import Policy
 from legacy_emu.service import Service
 from tests.unit.legacy_emu.conftest import Connect
 
