@@ -130,6 +130,24 @@ async def test_an_event_is_acknowledged_once_though_it_is_proven_while_it_is_wri
     assert play.gateway.store.seen(account_id(play)) == ["id-1"]
 
 
+async def test_an_event_is_acknowledged_once_though_it_is_written_and_then_proven(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await play.register()
+    await play.sign_on()
+    one = entry(play)
+    one.client, one.token = net.clients[0], 1
+    async with writing(play, monkeypatch, one) as journal:
+        await trio.sleep(COMMIT_SECONDS)
+        assert net.clients[0].acknowledged == [1]
+        journal.settle(one)
+    assert net.clients[0].acknowledged == [1]
+    assert play.gateway.store.journal(G) == []
+
+
 async def test_what_was_written_of_an_account_that_is_removed_goes_with_it(
     autojump_clock: MockClock, play: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
