@@ -7,11 +7,14 @@ legacy protocol.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import random
 import secrets
+import socket
 import ssl
+import stat
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -72,7 +75,10 @@ class Host(Protocol):
         """Connect. Raises `ConnectionLost`, also when it takes longer than `DIAL_SECONDS`."""
 
     async def listen(self, address: Address) -> Listening:
-        """Bind and listen; port 0 takes a free one. Raises `OSError` when the address is taken."""
+        """Bind and listen; port 0 takes a free one, a Unix socket left behind is replaced.
+
+        Raises `OSError` when the address is taken or cannot be used.
+        """
 
     async def run_blocking(self, call: Callable[[], T]) -> T:
         """Run `call` where it may block: the only way to the store. One call, one transaction."""
@@ -98,9 +104,11 @@ class _Flock:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
+        except OSError as exc:
             self.close()
-            raise StoreError(f"{path} is locked: another balcony uses this store") from exc
+            if isinstance(exc, BlockingIOError):
+                raise StoreError(f"{path} is locked: another balcony uses this store") from exc
+            raise
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -114,7 +122,12 @@ class _RealListening:
     address: Address
 
     async def serve(self, handler: Callable[[trio.abc.Stream], Awaitable[None]]) -> None:
-        await trio.serve_listeners(handler, list(self.listeners))
+        try:
+            await trio.serve_listeners(handler, list(self.listeners))
+        finally:
+            if self.address.path:
+                with contextlib.suppress(OSError):  # it is replaced at the next start, too
+                    os.unlink(self.address.path)  # noqa: PTH108 - a path in an address is text
 
 
 class RealHost:
@@ -140,7 +153,7 @@ class RealHost:
 
     async def listen(self, address: Address) -> Listening:
         if address.path:
-            return _RealListening([await _listen_on_path(address.path)], address)
+            return _RealListening([_listen_on_path(address.path)], address)
         listeners = await trio.open_tcp_listeners(address.port, host=address.host)
         port = listeners[0].socket.getsockname()[1]
         return _RealListening(listeners, attrs.evolve(address, port=port))
@@ -167,22 +180,28 @@ async def _over_tls(plain: trio.SocketStream, server_name: str) -> trio.abc.Stre
     return secured
 
 
-async def _listen_on_path(path: str) -> trio.SocketListener:
-    """Listen on a Unix socket that only its owner may use; a stale one is replaced."""
+def _listen_on_path(path: str) -> trio.SocketListener:
+    """Listen on a Unix socket that only its owner may use; one that was left behind is replaced.
+
+    Whoever asks for it holds the store's lock, so nobody else listens there. What is no socket is
+    left alone: the path may be a slip.
+    """
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - the caller holds the store's lock: nobody else listens here
-    listening = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, "it is there already, and no socket", path)
+        os.unlink(path)  # noqa: PTH108 - a path in an address is text
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        before = os.umask(0o177)
+        before = os.umask(0o177)  # no await before it is put back: it is the whole process's
         try:
-            await listening.bind(path)
+            listening.bind(path)
         finally:
             os.umask(before)
         listening.listen()
+        return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
     except BaseException:
         listening.close()
         raise
-    return trio.SocketListener(listening)
 
 
 @contextmanager
@@ -191,5 +210,18 @@ def _as_connection_lost(address: Address) -> Generator[None, None, None]:
         yield
     except trio.TooSlowError as exc:
         raise ConnectionLost(f"{address} did not answer within {DIAL_SECONDS} s") from exc
-    except (OSError, trio.BrokenResourceError) as exc:
-        raise ConnectionLost(f"cannot connect to {address}: {exc}") from exc
+    except (OSError, trio.BrokenResourceError, UnicodeError) as exc:  # the latter: no host's name
+        raise ConnectionLost(f"cannot connect to {address}: {_reason(exc)}") from exc
+
+
+def _reason(exc: BaseException) -> str:
+    """Say why a connection failed, in the words of the one that knows."""
+    cause = exc.__cause__
+    # trio says that all attempts failed, and what each failed of in the cause.
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    known = cause if cause is not None and str(cause) else exc
+    # These two have numbers of their own.
+    if isinstance(known, OSError) and not isinstance(known, ssl.SSLError | socket.gaierror):
+        return os.strerror(known.errno) if known.errno else str(known)
+    return getattr(known, "strerror", None) or str(known)
