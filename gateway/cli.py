@@ -16,7 +16,7 @@ from rich.tree import Tree
 
 from gateway import __version__, control
 from gateway.app import Beside, Gateway, daemon
-from gateway.config import Config, find_config, load, sample_config
+from gateway.config import FILE_NAME, Config, find_config, load, sample_config
 from gateway.errors import BalconyError, ConfigurationError
 from gateway.host import RealHost
 from gateway.store.sealing import Sealer
@@ -38,7 +38,11 @@ ConfigOption = Annotated[
         "/etc/balcony/balcony.toml.",
     ),
 ]
-out = Console(highlight=False)
+# Paths are not broken into lines, and what stands in brackets is no markup.
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+UNBROKEN_COLUMNS = 10_000
+READY = "balcony: ready"  # for whoever started us: every link is up
 
 
 @app.command()
@@ -48,16 +52,19 @@ def init(
     ] = Path(),
 ) -> None:
     """Write a commented configuration to start from, and the key that seals credentials."""
-    directory.mkdir(parents=True, exist_ok=True)
-    config, key = directory / "balcony.toml", directory / "balcony.key"
-    if config.exists():
-        raise ConfigurationError(f"{config} is there already; it was left alone")
-    if not key.exists():
-        Sealer.create_key_file(key)
-        out.print(f"wrote {key} (keep it: without it no stored password can be read)")
-    config.write_text(sample_config(), encoding="utf-8")
-    config.chmod(0o600)  # it may hold a component secret
-    out.print(f"wrote {config}: edit it, then `balcony check --config {config}`")
+    config, key = directory / FILE_NAME, directory / "balcony.key"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if config.exists():
+            raise ConfigurationError(f"{config} is there already; it was left alone")
+        if not key.exists():
+            Sealer.create_key_file(key)
+            out.print(f"wrote {key}\n  keep a copy: without it no stored password can be read")
+        config.touch(mode=0o600, exist_ok=False)  # it may hold a component's secret
+        config.write_text(sample_config(), encoding="utf-8")
+    except OSError as exc:
+        raise ConfigurationError(f"cannot write to {directory}: {exc.strerror}") from exc
+    out.print(f"wrote {config}\n  edit it, then: balcony check --config {config}")
 
 
 @app.command()
@@ -66,19 +73,18 @@ def check(config: ConfigOption = None) -> None:
     settings = _load(config)
     Sealer.from_file(RealHost(), settings.store.key_file)
     for component in settings.components:
-        out.print(f"{component.jid}: {component.network}, XMPP server at {component.server}")
-    out.print("the configuration is fine")
+        out.print(f"{component.jid}: network {component.network}, XMPP server {component.server}")
+    for warning in settings.warnings:
+        out.print(f"warning: {warning}")
+    out.print("the configuration can be used")
 
 
 @app.command()
 def run(config: ConfigOption = None) -> None:
     """Run the gateway until SIGTERM or SIGINT."""
     settings = _load(config)
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    _set_up_logging(settings.log_level)
+    log.info("balcony %s: %s", __version__, ", ".join(one.jid for one in settings.components))
     for warning in settings.warnings:
         log.warning("%s", warning)
     host = RealHost()
@@ -93,7 +99,7 @@ def run(config: ConfigOption = None) -> None:
 @app.command()
 def tasks(config: ConfigOption = None) -> None:
     """Show the running daemon's tree of tasks."""
-    tree = _ask(config, "tasks")
+    tree: dict[str, Any] = _ask(config, "tasks")
     root = Tree(tree["name"])
     _grow(root, tree)
     out.print(root)
@@ -102,10 +108,17 @@ def tasks(config: ConfigOption = None) -> None:
 @app.command()
 def users(config: ConfigOption = None) -> None:
     """Show who is registered with the running daemon, and how their sessions stand."""
-    table = Table("component", "user", "account", "state")
-    for row in _ask(config, "users"):
+    rows: list[dict[str, str]] = _ask(config, "users")
+    if not rows:
+        out.print("nobody is registered")
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("component", "user", "account", "state"):
+        table.add_column(column, overflow="fold", no_wrap=not out.is_terminal)
+    for row in rows:
         table.add_row(row["component"], row["user"], row["account"], row["state"])
-    out.print(table)
+    # In a terminal a long name goes on in the next line; for a program it stays in its own.
+    out.print(table, soft_wrap=False, width=None if out.is_terminal else UNBROKEN_COLUMNS)
 
 
 @app.command()
@@ -115,21 +128,18 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run a command; what went wrong is one line on stderr and an exit code."""
+    """Run a command; what went wrong is a line on stderr for each error, and an exit code."""
+    errors: list[BaseException] = []
     try:
         app(standalone_mode=True)
-    except* ConfigurationError as group:
-        _fail(group, 2)
     except* BalconyError as group:
-        _fail(group, 1)
+        errors = _leaves(group)
     except* KeyboardInterrupt:
         sys.exit(1)
-
-
-def _fail(group: BaseExceptionGroup[Any], code: int) -> None:
-    for one in _leaves(group):
-        print(f"balcony: {one}", file=sys.stderr)  # noqa: T201
-    sys.exit(code)
+    for error in errors:
+        print(f"balcony: {error}", file=sys.stderr)  # noqa: T201
+    if errors:
+        sys.exit(2 if any(isinstance(one, ConfigurationError) for one in errors) else 1)
 
 
 def _leaves(group: BaseException) -> list[BaseException]:
@@ -140,6 +150,17 @@ def _leaves(group: BaseException) -> list[BaseException]:
 
 def _load(path: Path | None) -> Config:
     return load(find_config(path, os.environ), env=os.environ)
+
+
+def _set_up_logging(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    if level == "info":
+        # Alembic tells of each start; what an operator acts on is a warning.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _ask(path: Path | None, command: str) -> Any:
@@ -163,4 +184,4 @@ async def _say_ready(gateway: Gateway) -> None:
     """Say once that every link is up, for whoever started us."""
     for router in gateway.routers:
         await router.has_been_up.wait()
-    print("balcony: ready", flush=True)  # noqa: T201
+    print(READY, flush=True)  # noqa: T201

@@ -382,6 +382,10 @@ def _warnings(file: _File, components: tuple[ComponentConfig, ...], path: Path) 
             f"{path} holds a secret and everybody on this machine may read it;"
             f" run: chmod o-rwx {path}"
         )
+    if file.http is not None:
+        yield "http.listen: has no effect yet: this version serves nothing there"
+    if file.access.admins:
+        yield "access.admins: has no effect yet: this version has no commands for administrators"
     if file.http is not None and not _is_loopback(file.http.listen.host):
         yield f"http.listen: {file.http.listen} may be reached from other machines, unencrypted"
 

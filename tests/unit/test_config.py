@@ -208,7 +208,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         certificate=tmp_path / "ca.pem",
     )
     assert type(one.service.colour) is Colour
-    assert config.warnings == ()
+    assert all("has no effect yet" in warning for warning in config.warnings)
 
 
 def test_each_component_serves_its_own_domain_by_default(tmp_path: Path) -> None:
@@ -499,8 +499,16 @@ def test_a_file_with_a_secret_that_everybody_may_read_is_warned_of(tmp_path: Pat
     assert warning.startswith(f"{path} holds a secret")
 
 
+def test_what_has_no_effect_yet_is_warned_of(tmp_path: Path) -> None:
+    assert loaded(tmp_path, toml()).warnings == ()
+    (http,) = loaded(tmp_path, toml(rest='[http]\nlisten = "127.0.0.1:80"')).warnings
+    assert http.startswith("http.listen: has no effect yet")
+    (admins,) = loaded(tmp_path, toml(rest='[access]\nadmins = ["me@example.net"]')).warnings
+    assert admins.startswith("access.admins: has no effect yet")
+
+
 def test_http_for_other_machines_is_warned_of(tmp_path: Path) -> None:
-    (warning,) = loaded(tmp_path, toml(rest='[http]\nlisten = "0.0.0.0:80"')).warnings
+    _no_effect, warning = loaded(tmp_path, toml(rest='[http]\nlisten = "0.0.0.0:80"')).warnings
     assert warning.startswith("http.listen: ")
 
 
