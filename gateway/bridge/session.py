@@ -603,7 +603,6 @@ class Session:
         """Say to the network what it has to know first, then what was waiting for it."""
         await presence.announce_status(self.user)
         await messages.release(self.user)
-        await contacts.ask_what_waits(self.user)
         if self.user.account is not None:
             store, account_id = self.user.domain.store, self.user.account.account_id
             for request in await self.user.domain.host.run_blocking(

@@ -39,6 +39,7 @@ SESSION_FAULT = (
     "This gateway failed while handling this; its operator finds the details in the log."
 )
 NO_SUCH_ADDRESS = "{title} has no such address."
+OTHER_SPELLING = "The address of this contact is {jid}."
 FAILED = {
     Reason.UNKNOWN_ADDRESS: NO_SUCH_ADDRESS,
     Reason.OFFLINE_NOT_STORED: "This contact is offline, and {title} stores no messages.",

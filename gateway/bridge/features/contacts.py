@@ -4,13 +4,13 @@ The gateway is the server of its contacts: who asked whom is kept by the network
 the user's roster in the store. A contact is never announced by a `subscribed` nobody asked for.
 """
 
-import logging
+import attrs
 
 from gateway.bridge import texts
 from gateway.bridge.features import presence
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import REASON_CONDITIONS, bounded
-from gateway.bridge.user import Known, Roster, User
+from gateway.bridge.user import FromUser, Known, Roster, User
 from gateway.networks.base import (
     AddContact,
     AddResult,
@@ -30,6 +30,7 @@ from gateway.networks.base import (
     RemovedByContact,
     RequestAnswered,
     Revoke,
+    Subscription,
 )
 from gateway.store.store import StoredRequest
 from gateway.xmpp import namespaces as ns
@@ -37,23 +38,27 @@ from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceType
 from gateway.xmpp.xml import Element
 
-log = logging.getLogger(__name__)
-
-
 # --- what the user does -----------------------------------------------------------------------
 
 
 async def from_user(user: User, stanza: Presence) -> None:
     """Carry a subscription stanza of the user for one contact to the network."""
+    contact = stanza.to.bare
     try:
-        address = user.domain.addresses.address_of(stanza.to)
-    except InvalidAddress:
+        address = user.domain.addresses.address_of(contact)
+        own = user.domain.addresses.jid_of(address)
+        # In another spelling it is nobody: answered as the contact it would stand in the roster as
+        # pending for ever, and taken off there it would take the contact along.
+        why = "" if own == contact else texts.OTHER_SPELLING.format(jid=own)
+    except InvalidAddress as exc:
+        address, why = "", str(exc)
+    if why:
         if stanza.type is PresenceType.SUBSCRIBE:
-            _refuse(user, stanza.to.bare, Condition.ITEM_NOT_FOUND, ErrorType.CANCEL, "")
+            _refuse(user, contact, Condition.ITEM_NOT_FOUND, ErrorType.CANCEL, why)
         return
     match stanza.type:
         case PresenceType.SUBSCRIBE:
-            await _subscribe(user, address, stanza)
+            await _subscribe(user, address, stanza.status or "")
         case PresenceType.SUBSCRIBED:
             await _subscribed(user, address)
         case PresenceType.UNSUBSCRIBE:
@@ -62,64 +67,72 @@ async def from_user(user: User, stanza: Presence) -> None:
             await _unsubscribed(user, address)
 
 
-async def _subscribe(user: User, address: str, stanza: Presence) -> None:
+async def _subscribe(user: User, address: str, reason: str) -> None:
     known = user.known(address)
     if presence.is_subscribed(known):  # GW-ADD-06
         _accepted(user, address, known)
         return
     user.remember(address, Roster.ASKED)
-    if user.client is not None:
-        await _ask(user, address, _nick_of(stanza))
-    # else it is kept, and asked at the next sign-on (GW-ADD-01)
-
-
-async def ask_what_waits(user: User) -> None:
-    """Ask, after sign-on, what the user asked for while he was not signed on."""
-    for address, known in list(user.contacts.items()):
-        if known.roster is not Roster.ASKED:
-            continue
-        if presence.is_subscribed(known):
-            _accepted(user, address, known)
-        elif known.listed is None or Link.ASKED not in known.listed.subscription:
-            await _ask(user, address, "")
-
-
-async def _ask(user: User, address: str, name: str) -> None:
+    listed = known.listed
+    if user.client is None or (listed is not None and Link.ASKED in listed.subscription):
+        return  # asked at the next sign-on (GW-ADD-01), or asked already
     ref = user.domain.new_id()
     user.adding[ref] = address
-    await user.send(AddContact(ref=ref, address=address, name=name))
+    name, groups = (listed.name, listed.groups) if listed is not None else ("", ())
+    await user.send(
+        AddContact(ref=ref, address=address, name=name, groups=groups, reason=bounded(reason))
+    )
 
 
 async def _subscribed(user: User, address: str) -> None:
-    await _forget_request(user, address)
-    if user.client is None:
-        return
+    """Let a contact see the user (LU-ADD-03, GW-ADD-03).
+
+    An answer that cannot be carried on now is not kept: the request is, and is put again at the
+    next sign-on; the user's server then answers by itself what he has approved.
+    """
     listed = user.known(address).listed
-    if listed is None or Link.SEEN_BY not in listed.subscription:  # LU-ADD-03, GW-ADD-03
-        await user.send(Grant(ref=user.domain.new_id(), address=address))
+    is_seen = listed is not None and Link.SEEN_BY in listed.subscription
+    if is_seen or await user.send(Grant(ref=user.domain.new_id(), address=address)):
+        await _forget_request(user, address)
 
 
 async def _unsubscribe(user: User, address: str) -> None:
+    if user.client is None:  # done at the next sign-on, if he is on the list then
+        user.remember(address, Roster.REFUSED)
+        return
     known = user.contacts.get(address)
     if known is None:
         return  # GW-DEL-01: unknown contact, silence
     presence.hide_contact(user, address)  # GW-DEL-03
-    was_there = known.listed is not None or known.roster in (Roster.ASKED, Roster.ACCEPTED)
+    listed = known.listed
+    strands = listed.subscription if listed is not None else frozenset()
+    is_nobody = known.roster in (Roster.NONE, Roster.SHOWN)
+    if is_nobody and strands.isdisjoint((Link.SEES, Link.ASKED)):
+        return  # an echo of his going or of his refusal (LU-DEL-02)
     user.remember(address, Roster.REFUSED)
-    known.listed = known.presence = None
-    if was_there:
-        await user.send(RemoveContact(ref=user.domain.new_id(), address=address))
+    if await user.send(RemoveContact(ref=user.domain.new_id(), address=address)):
+        user.remember(address, Roster.NONE)
+    known.presence = None
+    if known.listed is not None:  # whether he sees the user is another matter: GW-DEL-04
+        left = known.listed.subscription - {Link.SEES, Link.ASKED}
+        known.listed = attrs.evolve(known.listed, subscription=left)
 
 
 async def _unsubscribed(user: User, address: str) -> None:
-    await _forget_request(user, address)
     known = user.contacts.get(address)
-    if known is None or known.listed is None or user.client is None:
+    strands: Subscription = frozenset()
+    if known is not None and known.listed is not None:
+        strands = known.listed.subscription
+    refusal: Deny | Revoke | None = None
+    if Link.ASKING in strands or await _has_asked(user, address):  # LU-ADD-05
+        refusal = Deny(ref=user.domain.new_id(), address=address)
+    elif Link.SEEN_BY in strands:  # GW-DEL-04
+        refusal = Revoke(ref=user.domain.new_id(), address=address)
+    if user.client is None:
+        return  # as in `_subscribed`
+    if refusal is not None and user.client.capabilities.deny and not await user.send(refusal):
         return
-    if Link.ASKING in known.listed.subscription:  # LU-ADD-05
-        await user.send(Deny(ref=user.domain.new_id(), address=address))
-    elif Link.SEEN_BY in known.listed.subscription and user.client.capabilities.deny:
-        await user.send(Revoke(ref=user.domain.new_id(), address=address))  # GW-DEL-04
+    await _forget_request(user, address)
 
 
 # --- what the network tells -------------------------------------------------------------------
@@ -127,37 +140,58 @@ async def _unsubscribed(user: User, address: str) -> None:
 
 def listed(user: User, event: ContactList) -> None:
     """Take over the contact list. What is no longer on a complete one is shown no more."""
-    now = {contact.address: contact for contact in event.contacts}
+    now = {contact.address for contact in event.contacts}
     if event.complete:
-        for address, known in user.contacts.items():
-            if address not in now and known.listed is not None:
-                known.listed = None
-                presence.show_contact(user, address, known)
+        for address in [one for one in user.contacts if one not in now]:
+            removed(user, ContactRemoved(address))
     for contact in event.contacts:
         changed(user, ContactChanged(contact))
+    if event.complete:
+        _catch_up(user)
+
+
+def _catch_up(user: User) -> None:
+    """Handle again what the user wished while he was not signed on, as if he said it now.
+
+    Not before the list is here: it tells what is done already, and which name and groups a contact
+    has that must not be lost.
+    """
+    for address, known in user.contacts.items():
+        if known.roster is Roster.ASKED and address not in user.adding.values():
+            wish = PresenceType.SUBSCRIBE
+        elif known.roster is Roster.REFUSED:
+            wish = PresenceType.UNSUBSCRIBE
+        else:
+            continue
+        contact = user.domain.addresses.jid_of(address)
+        user.inbox.put_own(FromUser(Presence(from_=user.jid, to=contact, type=wish)))
 
 
 def changed(user: User, event: ContactChanged) -> None:
     contact = event.contact
     known = user.known(contact.address)
     known.listed = contact
-    presence.show_contact(user, contact.address, known)
     if known.roster is Roster.ASKED and Link.SEES in contact.subscription:
         _accepted(user, contact.address, known)
+    else:
+        presence.show_contact(user, contact.address, known)
 
 
 def removed(user: User, event: ContactRemoved) -> None:
     known = user.contacts.get(event.address)
-    if known is not None:
-        known.listed = None
-        presence.show_contact(user, event.address, known)
+    if known is None:
+        return
+    known.listed = known.presence = None  # the network tells of his presence no longer
+    presence.show_contact(user, event.address, known)
+    if known.roster is Roster.REFUSED:
+        user.remember(event.address, Roster.NONE)
 
 
 def added(user: User, done: CommandDone) -> None:
     """Take the network's answer to `AddContact` (GW-ADD-02)."""
     address = user.adding.pop(done.ref)
     if done.result is AddResult.GRANTED:
-        _accepted(user, address, user.known(address), ask_back=True)
+        _granted(user, address)
 
 
 def not_added(user: User, failed: CommandFailed) -> None:
@@ -165,7 +199,7 @@ def not_added(user: User, failed: CommandFailed) -> None:
     address = user.adding.pop(failed.ref)
     condition, type_ = REASON_CONDITIONS[failed.reason]
     text = bounded(failed.text) or user.text(texts.FAILED[failed.reason])
-    user.remember(address, Roster.REFUSED)
+    user.remember(address, Roster.NONE)
     if failed.reason is Reason.UNKNOWN_ADDRESS:
         user.contacts.pop(address, None)
     _refuse(user, user.domain.addresses.jid_of(address), condition, type_, text)
@@ -175,10 +209,23 @@ def answered(user: User, event: RequestAnswered) -> None:
     """Take a contact's answer to what the user asked (GW-ADD-02, GW-ADD-04)."""
     known = user.known(event.address)
     if event.granted:
-        _accepted(user, event.address, known, ask_back=True)
+        _granted(user, event.address)
     elif known.roster is Roster.ASKED:
-        user.remember(event.address, Roster.REFUSED)
+        user.remember(event.address, Roster.NONE)
         user.ask(user.domain.addresses.jid_of(event.address), PresenceType.UNSUBSCRIBED)
+
+
+def _granted(user: User, address: str) -> None:
+    """Tell the user that he is subscribed, unless he knows; then have the contact ask in turn.
+
+    Nothing is said to a user who has not asked, or has not asked here (GW-ROST-03).
+    """
+    known = user.known(address)
+    if known.roster is Roster.ASKED:
+        _accepted(user, address, known)
+    strands = known.listed.subscription if known.listed is not None else frozenset()
+    if known.roster is Roster.ACCEPTED and strands.isdisjoint((Link.SEEN_BY, Link.ASKING)):
+        user.ask(user.domain.addresses.jid_of(address), PresenceType.SUBSCRIBE)
 
 
 async def requested(user: User, event: ContactRequest, client: LegacyClient) -> None:
@@ -259,16 +306,13 @@ def cancel_all(user: User) -> None:
     user.unsaved.clear()
 
 
-def _accepted(user: User, address: str, known: Known, *, ask_back: bool = False) -> None:
+def _accepted(user: User, address: str, known: Known) -> None:
     """Tell the user that he is subscribed, and show the contact (order of GW-ADD-02)."""
-    jid = user.domain.addresses.jid_of(address)
-    seen_by = known.listed is not None and Link.SEEN_BY in known.listed.subscription
     user.remember(address, Roster.ACCEPTED)
-    user.ask(jid, PresenceType.SUBSCRIBED)
+    user.ask(user.domain.addresses.jid_of(address), PresenceType.SUBSCRIBED)
     if user.phase is Phase.ONLINE:
+        user.shown.pop(address, None)  # what was shown before may not have reached him
         presence.show_contact(user, address, known)
-    if ask_back and not seen_by:
-        user.ask(jid, PresenceType.SUBSCRIBE)
 
 
 def _refuse(user: User, contact: Jid, condition: Condition, type_: ErrorType, text: str) -> None:
@@ -278,11 +322,13 @@ def _refuse(user: User, contact: Jid, condition: Condition, type_: ErrorType, te
     user.domain.link.send_batch([error, refusal])
 
 
-def _nick_of(stanza: Presence) -> str:
-    for element in stanza.payload:
-        if element.name == "nick" and element.xmlns == ns.NICK:
-            return element.text
-    return ""
+async def _has_asked(user: User, address: str) -> bool:
+    """Say whether this contact waits for the user's answer."""
+    if user.account is None:
+        return False
+    store, account_id = user.domain.store, user.account.account_id
+    waiting = await user.domain.host.run_blocking(lambda: store.requests(account_id))
+    return any(request.address == address for request in waiting)
 
 
 async def _forget_request(user: User, address: str) -> None:

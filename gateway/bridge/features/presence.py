@@ -43,6 +43,8 @@ def show_contact(user: User, address: str, known: Known) -> None:
         hide_contact(user, address, event.text)
         return
     presence = contact_presence(event, user.domain.addresses.jid_of(address), user.jid)
+    if user.shown.get(address) == presence:
+        return
     user.shown[address] = presence
     if known.roster is Roster.NONE:
         user.remember(address, Roster.SHOWN)
@@ -145,6 +147,8 @@ def _answer_contact_probe(user: User, probe: Presence) -> None:
 
 def is_subscribed(known: Known) -> bool:
     """Say whether the user may see this contact: the network says so, or his roster has it."""
+    if known.roster is Roster.REFUSED:  # he took it off; the network will hear of it
+        return False
     listed = known.listed is not None and Link.SEES in known.listed.subscription
     return listed or known.roster is Roster.ACCEPTED
 
