@@ -79,6 +79,13 @@ async def meet_silence(harness: Harness, account: Account) -> None:
         await client.send(SendMessage(ref="1", conversation="romeo", text="Hello?"))
 
 
+async def meet_deafness(harness: Harness, account: Account) -> None:
+    async with sign_on(harness, account) as client:
+        await next_event(client, ContactList)
+        harness.stop_reading()
+        await client.send(SendMessage(ref="1", conversation="romeo", text="Hello?"))
+
+
 async def be_refused(harness: Harness, account: Account) -> None:
     harness.refuse(Refusal.BUSY)
     with contextlib.suppress(LoginRefused):
@@ -94,7 +101,15 @@ async def be_cut_off(harness: Harness, account: Account) -> None:
                 await client.receive()
 
 
-STORIES: list[Story] = [sign_on_and_off, check, talk, meet_silence, be_refused, be_cut_off]
+STORIES: list[Story] = [
+    sign_on_and_off,
+    check,
+    talk,
+    meet_silence,
+    meet_deafness,
+    be_refused,
+    be_cut_off,
+]
 
 
 @pytest.mark.parametrize("story", STORIES)
