@@ -33,9 +33,11 @@ async def serve(host: Host, path: Path, gateway: Gateway) -> None:
     try:
         listening = await host.listen(Address(path=str(path)))
     except OSError as exc:
+        remedy = "its directory must exist, and balcony's user must be allowed to write there"
+        if isinstance(exc, FileExistsError):
+            remedy = "choose another path"
         raise ConfigurationError(
-            f"control: cannot listen on {path}: {exc.strerror}; its directory must exist, and"
-            " balcony's user must be allowed to write there"
+            f"control: cannot listen on {path}: {exc.strerror}; {remedy}"
         ) from exc
 
     async def talk(stream: trio.abc.Stream) -> None:
