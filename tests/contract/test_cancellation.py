@@ -76,14 +76,14 @@ async def meet_silence(harness: Harness, account: Account) -> None:
     async with sign_on(harness, account) as client:
         await next_event(client, ContactList)
         harness.fall_silent()
-        await client.send(SendMessage(ref="1", conversation="romeo", text="Hello?"))
+        await client.send(SendMessage(ref="1", conversation="nobody", text="Hello?"))
 
 
 async def meet_deafness(harness: Harness, account: Account) -> None:
     async with sign_on(harness, account) as client:
         await next_event(client, ContactList)
         harness.stop_reading()
-        await client.send(SendMessage(ref="1", conversation="romeo", text="Hello?"))
+        await client.send(SendMessage(ref="1", conversation="nobody", text="Hello?"))
 
 
 async def be_refused(harness: Harness, account: Account) -> None:
@@ -96,7 +96,7 @@ async def be_cut_off(harness: Harness, account: Account) -> None:
     with contextlib.suppress(ConnectionLost):
         async with sign_on(harness, account) as client:
             harness.hang_up()
-            await client.send(SendMessage(ref="1", conversation="romeo", text="Hello?"))
+            await client.send(SendMessage(ref="1", conversation="nobody", text="Hello?"))
             while True:
                 await client.receive()
 
