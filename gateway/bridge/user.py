@@ -45,6 +45,7 @@ from gateway.xmpp.stanza import (
 log = logging.getLogger(__name__)
 
 SEEN_LIMIT = 1_000
+SEND_SECONDS = 60.0  # a driver that has not written by then will not
 
 
 @attrs.frozen
@@ -107,6 +108,7 @@ class User:
     state: State = attrs.field(factory=State)
     client: LegacyClient | None = None
     contacts: dict[str, Known] = attrs.field(factory=dict)
+    has_list: bool = False  # this sign-on has brought the contact list
     unsaved: dict[str, Known] = attrs.field(factory=dict)
     shown: dict[str, Presence] = attrs.field(factory=dict)  # contacts shown available
     leaving: list[Jid] = attrs.field(factory=list)  # who is told of the end of the session
@@ -170,7 +172,8 @@ class User:
         client = self.client
         if client is None:
             return False
-        with trio.CancelScope() as self._sending:
+        deadline = trio.current_time() + SEND_SECONDS
+        with trio.CancelScope(deadline=deadline) as self._sending:
             try:
                 await client.send(command)
                 return True

@@ -69,13 +69,16 @@ async def from_user(user: User, stanza: Presence) -> None:
 
 async def _subscribe(user: User, address: str, reason: str) -> None:
     known = user.known(address)
-    if presence.is_subscribed(known):  # GW-ADD-06
+    listed = known.listed
+    can_ask = user.client is not None and user.has_list
+    if presence.is_subscribed(known) and (listed is not None or not can_ask):  # GW-ADD-06
         _accepted(user, address, known)
         return
     user.remember(address, Roster.ASKED)
-    listed = known.listed
-    if user.client is None or (listed is not None and Link.ASKED in listed.subscription):
-        return  # asked at the next sign-on (GW-ADD-01), or asked already
+    if not can_ask or address in user.adding.values():
+        return  # asked when the next list is here (GW-ADD-01), or being asked
+    if listed is not None and Link.ASKED in listed.subscription:
+        return
     ref = user.domain.new_id()
     user.adding[ref] = address
     name, groups = (listed.name, listed.groups) if listed is not None else ("", ())
@@ -97,7 +100,8 @@ async def _subscribed(user: User, address: str) -> None:
 
 
 async def _unsubscribe(user: User, address: str) -> None:
-    if user.client is None:  # done at the next sign-on, if he is on the list then
+    if user.client is None or not user.has_list:  # done when he is on the next list
+        presence.hide_contact(user, address)
         user.remember(address, Roster.REFUSED)
         return
     known = user.contacts.get(address)
@@ -147,6 +151,7 @@ def listed(user: User, event: ContactList) -> None:
     for contact in event.contacts:
         changed(user, ContactChanged(contact))
     if event.complete:
+        user.has_list = True
         _catch_up(user)
 
 
@@ -258,7 +263,7 @@ def ask_user(user: User, request: StoredRequest) -> None:
     )
 
 
-def dropped(user: User, event: RemovedByContact, client: LegacyClient) -> None:
+def dropped(user: User, event: RemovedByContact) -> None:
     """Tell the user that a contact removed him (LU-DEL-01, AMB-11, AMB-23)."""
     if event.token is not None:
         client.acknowledge(event.token)
@@ -285,7 +290,8 @@ async def load(user: User) -> None:
     for contact in stored:
         if contact.address not in user.unsaved:
             user.known(contact.address).roster = Roster(contact.state)
-    user.seen = dict.fromkeys(seen) | user.seen
+    unwritten = user.domain.journal.unwritten_seen(account_id)
+    user.seen = dict.fromkeys(seen) | dict.fromkeys(unwritten) | user.seen
 
 
 # --- both -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceT
 
 def greet(user: User) -> None:
     """Say that the user is signed on (GW-IN-02). What the last sign-on saw counts no more."""
+    user.has_list = False
     for known in user.contacts.values():
         known.presence = None
     user.show(gateway_presence(user, user.jid))
