@@ -38,11 +38,17 @@ ConfigOption = Annotated[
         "/etc/balcony/balcony.toml.",
     ),
 ]
-# Paths are not broken into lines, and what stands in brackets is no markup.
-out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 UNBROKEN_COLUMNS = 10_000
 READY = "balcony: ready"  # for whoever started us: every link is up
+
+
+def _console(columns: int | None = None) -> Console:
+    """Make a console that breaks no path into lines, and reads no markup in what it shows."""
+    return Console(width=columns, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+out = _console()
 
 
 @app.command()
@@ -114,11 +120,12 @@ def users(config: ConfigOption = None) -> None:
         return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("component", "user", "account", "state"):
-        table.add_column(column, overflow="fold", no_wrap=not out.is_terminal)
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(row["component"], row["user"], row["account"], row["state"])
     # In a terminal a long name goes on in the next line; for a program it stays in its own.
-    out.print(table, soft_wrap=False, width=None if out.is_terminal else UNBROKEN_COLUMNS)
+    console = out if out.is_terminal else _console(UNBROKEN_COLUMNS)
+    console.print(table, soft_wrap=False)
 
 
 @app.command()
