@@ -19,6 +19,7 @@ from gateway.bridge.pacing import Gate
 from gateway.bridge.router import Router
 from gateway.bridge.sessions import Sessions
 from gateway.config import ComponentConfig, Config
+from gateway.errors import RemoteProtocolError, StoreError
 from gateway.host import Host
 from gateway.store.sealing import Sealer
 from gateway.store.store import JournalRow, Store
@@ -151,7 +152,7 @@ async def _add_domain(host: Host, gateway: Gateway, config: ComponentConfig) -> 
     crashed = await host.run_blocking(lambda: store.begin_run(config.jid))
     jid = Jid.parse(config.jid)
     network = config.network_class(host, config.service)
-    addresses = Addresses(jid, network.canonical, aliases)
+    addresses = Addresses(jid, network.canonical, aliases, journal)
     settings = LinkSettings(
         jid=jid,
         domain=config.domain,
@@ -177,7 +178,6 @@ async def _add_domain(host: Host, gateway: Gateway, config: ComponentConfig) -> 
         crashed=crashed,
     )
     router.serve(domain)
-    journal.watch(config.jid, addresses)
     gateway.domains.append(domain)
     gateway.routers.append(router)
     for row in rows:
@@ -186,9 +186,13 @@ async def _add_domain(host: Host, gateway: Gateway, config: ComponentConfig) -> 
 
 def _bring_back(domain: Domain, row: JournalRow) -> None:
     """Deliver what the journal held for users, and tell of their own messages in it (design §6)."""
-    stanza = stanza_from(element_from_bytes(row.payload))
+    try:
+        stanza = stanza_from(element_from_bytes(row.payload))
+    except (StoreError, RemoteProtocolError) as exc:
+        log.error("journal row %d is left alone, it cannot be read: %s", row.row_id, exc)
+        return
     if not isinstance(stanza, Message):
-        log.error("journal row %d holds no message", row.row_id)
+        log.error("journal row %d is left alone, it holds no message", row.row_id)
         return
     if row.direction == FROM_USER:
         condition, type_ = Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT

@@ -6,6 +6,7 @@ refuse it) gets an alias: a hash, the same for ever, whose address is remembered
 
 from collections.abc import Callable
 
+from gateway.bridge.journal import Journal
 from gateway.networks.base import InvalidAddress
 from gateway.xmpp.jid import Jid, localpart_for, stable_alias, unescape
 
@@ -13,20 +14,29 @@ from gateway.xmpp.jid import Jid, localpart_for, stable_alias, unescape
 class Addresses:
     """The addresses of one component."""
 
-    def __init__(self, jid: Jid, canonical: Callable[[str], str], aliases: dict[str, str]) -> None:
+    def __init__(
+        self,
+        jid: Jid,
+        canonical: Callable[[str], str],
+        aliases: dict[str, str],
+        journal: Journal,
+    ) -> None:
         self._jid = jid
         self._canonical = canonical
         self._addresses = dict(aliases)
-        self._unsaved: list[tuple[str, str]] = []
+        self._journal = journal
 
-    def jid_of(self, address: str) -> Jid:
-        """Return the bare JID that stands for the canonical `address`."""
+    def jid_of(self, address: str, *, keep: bool = True) -> Jid:
+        """Return the bare JID that stands for the canonical `address`.
+
+        Without `keep` a new alias is not remembered: it answers a stranger, who may ask for many.
+        """
         local = localpart_for(address)
         if local is None or self._back(local) != address:
             local = stable_alias(address)
-            if local not in self._addresses:
+            if keep and local not in self._addresses:
                 self._addresses[local] = address
-                self._unsaved.append((local, address))
+                self._journal.note_alias(self._jid.domain, local, address)
         return Jid(local=local, domain=self._jid.domain, resource="")
 
     def address_of(self, jid: Jid) -> str:
@@ -34,11 +44,6 @@ class Addresses:
         if address := self._addresses.get(jid.local):
             return address
         return self._canonical(unescape(jid.local))
-
-    def take_unsaved(self) -> list[tuple[str, str]]:
-        """Return the (alias, address) pairs made since the last call, for the store."""
-        unsaved, self._unsaved = self._unsaved, []
-        return unsaved
 
     def _back(self, local: str) -> str | None:
         try:

@@ -5,6 +5,7 @@ in order on the next link, under the same id and with a delay stamp. Beside each
 journal entry, so that one that is late survives a restart.
 """
 
+import logging
 from collections import Counter, deque
 from datetime import datetime
 
@@ -14,9 +15,11 @@ from gateway.bridge.journal import TO_USER, Entry, Journal
 from gateway.bridge.translate import delayed
 from gateway.host import Host
 from gateway.networks.base import LegacyClient
-from gateway.xmpp.component import Link
+from gateway.xmpp.component import Link, StanzaRefused
 from gateway.xmpp.jid import Jid
-from gateway.xmpp.stanza import Message
+from gateway.xmpp.stanza import Message, MessageType
+
+log = logging.getLogger(__name__)
 
 MAX_WAITING = 1_000  # messages kept for one account, in memory and in the journal
 
@@ -85,8 +88,18 @@ class Deliveries:
         self._pump()
 
     def forget(self, account_id: int) -> None:
-        """Drop what has not been sent yet to an account that is removed."""
+        """Send nothing more, and nothing again, of an account that is removed.
+
+        Errors for its user's own messages still go out, though nobody proves them any more.
+        """
+        theirs = [one for one in self._waiting if one.account_id == account_id]
         self._waiting = deque(one for one in self._waiting if one.account_id != account_id)
+        for entry in theirs + [entry for _, entry in self._in_flight]:
+            if entry.account_id == account_id:
+                entry.settled = True
+        for entry in theirs:
+            if entry.message.type is MessageType.ERROR:
+                self._link.answer(entry.message)
         self._held.pop(account_id, None)
         for key in [one for one in self._repeatable if one[0] == account_id]:
             del self._repeatable[key]
@@ -113,7 +126,13 @@ class Deliveries:
     def _pump(self) -> None:
         while self._waiting:
             entry = self._waiting[0]
-            number = self._link.deliver(entry.message)
+            try:
+                number = self._link.deliver(entry.message)
+            except StanzaRefused as exc:  # it will never do, and must not hold up the others
+                log.error("%s: a message is dropped: %s", self._gateway, exc)
+                self._waiting.popleft()
+                self._settle(entry)
+                continue
             if number is None:
                 return
             self._waiting.popleft()

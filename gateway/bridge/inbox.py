@@ -51,12 +51,16 @@ class Inbox(Generic[T]):
         return True
 
     def put_last_state(self, key: Hashable, item: T) -> None:
-        """Drop what waits under `key` and queue this at the end: a leaving overtakes nothing."""
+        """Drop what waits under `key` and queue this at the end: a leaving overtakes nothing.
+
+        It is never refused: the caller sees to it that there are few such keys.
+        """
         self._items.pop(key, None)
         self._append(key, item)
 
-    def drop_state(self, key: Hashable) -> None:
-        self._items.pop(key, None)
+    def drop_state(self, key: Hashable) -> bool:
+        """Drop what waits under `key`. Returns whether anything did."""
+        return self._items.pop(key, None) is not None
 
     def get_nowait(self) -> T | None:
         if not self._items:

@@ -12,7 +12,6 @@ from datetime import datetime
 import attrs
 import trio
 
-from gateway.bridge.addresses import Addresses
 from gateway.errors import StoreError
 from gateway.host import Host
 from gateway.networks.base import LegacyClient
@@ -64,12 +63,18 @@ class Journal:
         self._rows: list[int] = []  # to be removed
         self._seen: list[tuple[int, str]] = []
         self._seen_since: float | None = None
-        self._addresses: list[tuple[str, Addresses]] = []
+        self._aliases: list[tuple[str, str, str]] = []  # component, alias, address
+        self._writing = trio.Lock()
         self._woken = trio.Event()
 
-    def watch(self, component: str, addresses: Addresses) -> None:
-        """Also keep the aliases that `addresses` makes."""
-        self._addresses.append((component, addresses))
+    def note_alias(self, component: str, alias: str, address: str) -> None:
+        """Have the alias of an address written with the next batch."""
+        self._aliases.append((component, alias, address))
+        self._woken.set()
+
+    def unwritten_seen(self, account_id: int) -> list[str]:
+        """Return the legacy ids that the store does not know of yet, oldest first."""
+        return [legacy_id for owner, legacy_id in self._seen if owner == account_id]
 
     def note(self, entry: Entry) -> None:
         """Take note of a message under way: it is written when it is not settled in time."""
@@ -132,7 +137,7 @@ class Journal:
             log.error("the journal could not be written within %d s", FLUSH_SECONDS)
 
     async def _wait_for_work(self) -> None:
-        if self._young or self._rows:
+        if self._young or self._rows or self._aliases:
             return
         deadline = trio.current_time() + SEEN_SECONDS if self._seen else float("inf")
         with trio.move_on_at(deadline):
@@ -140,14 +145,14 @@ class Journal:
             await self._woken.wait()
 
     async def _commit(self, before: float, *, all_seen: bool = False) -> None:
+        async with self._writing:
+            await self._write(before, all_seen=all_seen)
+
+    async def _write(self, before: float, *, all_seen: bool) -> None:
         late = [entry for entry in self._young if entry.born <= before]
         rows, seen = self._rows, self._seen_to_write(all_seen or bool(late))
         also_seen = [(one.account_id, one.legacy_id) for one in late if one.legacy_id is not None]
-        aliases = [
-            (component, *pair)
-            for component, addresses in self._addresses
-            for pair in addresses.take_unsaved()
-        ]
+        aliases, self._aliases = self._aliases, []
         if not (late or rows or seen or aliases):
             return
         self._rows = []
@@ -158,6 +163,7 @@ class Journal:
             )
         except StoreError:
             self._rows, self._seen = rows + self._rows, seen + self._seen
+            self._aliases = aliases + self._aliases
             self._seen_since = trio.current_time()
             raise
         for entry, number in zip(late, numbers, strict=True):

@@ -14,6 +14,7 @@ from gateway.bridge.features import messages, presence
 from gateway.bridge.session import Chore
 from gateway.bridge.sessions import Sessions
 from gateway.bridge.translate import unavailable
+from gateway.errors import StoreError
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import (
     Condition,
@@ -97,8 +98,7 @@ class Router:
     def _refuse(self, stanza: Stanza, condition: Condition, type_: ErrorType) -> None:
         if isinstance(stanza, Iq) or (isinstance(stanza, Message) and messages.is_value(stanza)):
             error = error_reply(stanza, condition, texts.SHUTTING_DOWN, type=type_)
-            if error is not None:
-                self._domain.link.send(error)
+            self._domain.link.answer(error)
 
     # --- the task ---
 
@@ -123,6 +123,8 @@ class Router:
                 return
             if self._domain.crashed:
                 await self._hide_contacts(user)
+            if user not in self._domain.accounts:  # he unregistered meanwhile
+                continue
             if (session := self._sessions.find(self._domain, user)) is not None:
                 presence.show_again(session.user)
             self._domain.link.send_state(Presence(from_=gateway, to=user))
@@ -139,7 +141,11 @@ class Router:
         if account is None:
             return
         account_id = account.account_id
-        contacts = await self._domain.host.run_blocking(lambda: store.contacts(account_id))
+        try:
+            contacts = await self._domain.host.run_blocking(lambda: store.contacts(account_id))
+        except StoreError as exc:
+            log.warning("%s/%s: contacts may look online: %s", self._domain.jid, user, exc)
+            return
         session = self._sessions.find(self._domain, user)
         shown = session.user.shown if session is not None else {}
         for contact in contacts:

@@ -10,17 +10,19 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from enum import Enum
 
+import attrs
 import trio
 
 from gateway.bridge import iqs, texts
 from gateway.bridge.features import contacts, messages, presence, registration
+from gateway.bridge.inbox import MAX_STATE
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.pacing import Backoff
 from gateway.bridge.resources import GATEWAY
 from gateway.bridge.states import Action, Input, Phase, State, step
-from gateway.bridge.translate import REFUSAL_CONDITIONS, pieces, status_of
+from gateway.bridge.translate import REFUSAL_CONDITIONS, bounded, status_of
 from gateway.bridge.user import FromNetwork, FromUser, User
-from gateway.errors import ConnectionLost, RemoteProtocolError
+from gateway.errors import ConnectionLost, RemoteProtocolError, StoreError
 from gateway.networks.base import (
     Account,
     CommandDone,
@@ -107,7 +109,9 @@ class Session:
         self._linger_until = float("inf")
         self._told_lost: set[str] = set()  # resources that know of the loss
         self._due: dict[Chore, None] = {}
+        self._retiring = False  # the account is being removed: nobody comes or goes
         self._connection_over = trio.Event()
+        self._lost_because: tuple[Condition, ErrorType, str] | None = None
         self._said = ""  # what the service said with its last refusal
         self._registration = registration.Registration(user, self)
 
@@ -127,9 +131,12 @@ class Session:
                 # It makes up for a coming that still waits, but a coming after it does not make up
                 # for it: whoever returns has to be shown everything anew.
                 from_to = (str(stanza.from_), str(stanza.to))
-                self.user.inbox.drop_state(("presence", PresenceType.AVAILABLE, *from_to))
+                waited = self.user.inbox.drop_state(("presence", PresenceType.AVAILABLE, *from_to))
                 leaving = ("presence", PresenceType.UNAVAILABLE, *from_to)
-                self.user.inbox.put_last_state(leaving, FromUser(stanza))
+                if waited or not stanza.to.local:
+                    self.user.inbox.put_last_state(leaving, FromUser(stanza))
+                else:
+                    self.user.inbox.put_state(leaving, FromUser(stanza))
             case Message() if messages.is_value(stanza):
                 self._take_message(stanza)
             case Message():
@@ -137,9 +144,10 @@ class Session:
                 self.user.inbox.put_state(typing, FromUser(stanza))
             case Iq(type=IqType.RESULT | IqType.ERROR):
                 pass  # CORE-04: nothing of ours waits for one
-            case Iq() if iqs.is_registration(stanza):
-                self._hasten_removal(stanza)
-                self._take_value(stanza)
+            case Iq() if registration.is_removal(stanza):
+                if self._take_value(stanza):
+                    self._registration.give_way()
+                    self.user.disconnected()  # it need not wait for a service that takes nothing
             case _:
                 self._take_value(stanza)
 
@@ -149,7 +157,7 @@ class Session:
             entry = Entry(
                 account_id=self.user.account.account_id,
                 direction=FROM_USER,
-                message=message,
+                message=attrs.evolve(message, payload=()),  # what an error for it needs
                 at=self.user.domain.host.now(),
                 born=trio.current_time(),
             )
@@ -162,20 +170,14 @@ class Session:
             self.user, message, entry, Condition.RESOURCE_CONSTRAINT, ErrorType.WAIT, text
         )
 
-    def _take_value(self, stanza: Stanza) -> None:
+    def _take_value(self, stanza: Stanza) -> bool:
         if self.user.inbox.put(FromUser(stanza)):
-            return
+            return True
         error = error_reply(
             stanza, Condition.RESOURCE_CONSTRAINT, texts.TOO_MUCH, type=ErrorType.WAIT
         )
-        if error is not None:
-            self.user.domain.link.send(error)
-
-    def _hasten_removal(self, iq: Iq) -> None:
-        """A removal need not wait for a service that is slow to take what was sent before."""
-        if registration.is_removal(iq):
-            self._registration.give_way()
-            self.user.disconnected()
+        self.user.domain.link.answer(error)
+        return False
 
     def do(self, chore: Chore) -> None:
         """Have the session's own task do this, before it takes the next stanza."""
@@ -201,6 +203,10 @@ class Session:
                 if item is not None:
                     await self._handle(item)
                 await self._save()
+
+    def abandon_registration(self, text: str) -> None:
+        """Answer the register requests that nobody will work off any more."""
+        self._registration.abandon(text)
 
     def crashed(self, delay: float | None) -> None:
         """Begin as the successor of a session that crashed: try in `delay` s, or not at all."""
@@ -257,6 +263,7 @@ class Session:
 
     def _say_goodbye(self) -> None:
         presence.withdraw(self.user)  # GW-LIFE-03; the gateway itself follows for everybody
+        self._registration.abandon(texts.SHUTTING_DOWN)
         self.user.resources.clear()
         self.user.leaving = []
         self._step(Input.ABSENT)
@@ -292,8 +299,7 @@ class Session:
                 )
         except StanzaError as exc:
             error = error_reply(iq, exc.condition, exc.text, type=exc.type)
-            if error is not None:
-                self.user.domain.link.send(error)
+            self.user.domain.link.answer(error)
 
     async def _presence(self, stanza: Presence) -> None:
         user, type_ = self.user, stanza.type
@@ -330,7 +336,7 @@ class Session:
     async def _availability(self, stanza: Presence) -> None:
         user, resource = self.user, stanza.from_.resource
         to = self._target(stanza.to)
-        if to is None or user.domain.closing:
+        if to is None or user.domain.closing or self._retiring:
             return
         if stanza.type is PresenceType.AVAILABLE:
             doubtful = resource in user.resources.doubtful()
@@ -438,8 +444,9 @@ class Session:
             self._note_at = trio.current_time() + NOTE_SECONDS
         untold = [one for one in to if one.resource not in self._told_lost]
         self._told_lost.update(one.resource for one in untold)
-        text = self.user.text(texts.UNREACHABLE)
-        self.user.presence_error(untold, Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT, text)
+        unreachable = self.user.text(texts.UNREACHABLE)
+        because = (Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT, unreachable)
+        self.user.presence_error(untold, *(self._lost_because or because))
 
     def _say_refused(self) -> None:
         """Tell of a refusal by presence errors and by one message (AMB-07, NOTE-01)."""
@@ -487,7 +494,7 @@ class Session:
                     self._lost(str(exc), exc.retry_after)
                 else:
                     self._not_let_in(exc.reason, exc.text, exc.retry_after)
-            except (ConnectionLost, RemoteProtocolError) as exc:
+            except (ConnectionLost, RemoteProtocolError, StoreError) as exc:
                 self._lost(str(exc), None)
             except Flooded:
                 self._lost("more is waiting for the user than can be held", NOTE_SECONDS)
@@ -535,15 +542,17 @@ class Session:
     def _lost(self, why: str, retry_after: float | None) -> None:
         log.info("%s: lost the legacy service: %s", self.name, why)
         self._retry_after = retry_after
+        self._lost_because = None
         self._step(Input.LOST)
 
     def _not_let_in(self, reason: Refusal, said: str, retry_after: float | None) -> None:
         log.info("%s: refused: %s", self.name, reason)
         if reason.passes:
             self._retry_after = retry_after
+            self._lost_because = (*REFUSAL_CONDITIONS[reason], self.user.refusal_text(reason, ""))
             self._step(Input.LOST)
             return
-        self.user.refused, self._said = reason, said
+        self.user.refused, self._said = reason, bounded(said)
         self._step(Input.REFUSED)
 
     def _event(  # noqa: C901 - one case for each event
@@ -573,15 +582,13 @@ class Session:
                 contacts.added(user, event)
             case CommandFailed() if event.ref in user.adding:
                 contacts.not_added(user, event)
-            case ContactRequest() | CredentialsRenewed():
+            case ContactRequest() | CredentialsRenewed() | RequestAnswered() | RemovedByContact():
+                if len(user.inbox) > MAX_STATE:
+                    raise Flooded
                 user.inbox.put_own(FromNetwork(event, client))
-            case RequestAnswered():
-                contacts.answered(user, event)
-                client.acknowledge(event.token)
-            case RemovedByContact():
-                contacts.dropped(user, event, client)
             case Notice():
-                user.say(pieces(event.text)[0])
+                if user.account and user.domain.deliveries.room_for(user.account.account_id):
+                    user.say(bounded(event.text))
             case ReadUpTo() | NudgeReceived():
                 client.acknowledge(event.token)
             case CommandDone():
@@ -594,8 +601,16 @@ class Session:
         match item.event:
             case ContactRequest():
                 await contacts.requested(user, item.event, item.client)
-            case CredentialsRenewed(secret) if user.account is not None:
+            case CredentialsRenewed(secret) if item.client is user.client:
                 await registration.renew(user, secret)
+            case RequestAnswered():
+                contacts.answered(user, item.event)
+                await self._save()
+                item.client.acknowledge(item.event.token)
+            case RemovedByContact():
+                contacts.dropped(user, item.event)
+                await self._save()
+                item.client.acknowledge(item.event.token)
 
     # --- what the session keeps and brings back ---
 
@@ -614,12 +629,16 @@ class Session:
         user = self.user
         if not user.unsaved or user.account is None:
             return
-        (keep, drop), account_id = user.take_unsaved(), user.account.account_id
-        store = user.domain.store
-        if keep:
-            await user.domain.host.run_blocking(lambda: store.save_contacts(account_id, keep))
-        if drop:
-            await user.domain.host.run_blocking(lambda: store.remove_contacts(account_id, drop))
+        unsaved, account_id = user.unsaved, user.account.account_id
+        (keep, drop), store = user.take_unsaved(), user.domain.store
+        try:
+            if keep:
+                await user.domain.host.run_blocking(lambda: store.save_contacts(account_id, keep))
+            if drop:
+                await user.domain.host.run_blocking(lambda: store.remove_contacts(account_id, drop))
+        except StoreError as exc:  # tried again with the next change
+            user.unsaved = unsaved | user.unsaved
+            log.warning("%s: contacts are not saved: %s", self.name, exc)
 
     # --- what registration asks ---
 
@@ -631,7 +650,11 @@ class Session:
 
     async def retire(self) -> None:
         self.user.leaving = []
-        self._step(Input.ABSENT)
-        with trio.move_on_after(RETIRE_SECONDS):
-            while self.user.state.connected:
-                await self._connection_over.wait()
+        self._retiring = True
+        try:
+            self._step(Input.ABSENT)
+            with trio.move_on_after(RETIRE_SECONDS):
+                while self.user.state.connected:
+                    await self._connection_over.wait()
+        finally:
+            self._retiring = False

@@ -72,11 +72,16 @@ class Sessions:
         if scope.cancelled_caught:
             log.warning("%d sessions did not sign off in time", len(self._sessions))
             for session in self:
+                session.abandon_registration(texts.SHUTTING_DOWN)
                 _settle_all(session.user, texts.SHUTTING_DOWN)
 
     async def _supervise(self, session: Session) -> None:
         crashes: list[float] = []
-        while not await fenced(session.name, session.live):
+        while True:
+            if await fenced(session.name, session.live):
+                if not len(session.user.inbox):
+                    break
+                continue  # something came while it was ending
             now = trio.current_time()
             crashes = [at for at in crashes if now - at < CRASHES_FORGOTTEN_SECONDS] + [now]
             delay = CRASH_DELAYS[len(crashes) - 1] if len(crashes) <= len(CRASH_DELAYS) else None
@@ -96,6 +101,7 @@ class Sessions:
             inbox=old.inbox,
             resources=old.resources,
             unsaved=old.unsaved,
+            contacts=old.contacts,
         )
         session = Session(user)
         session.crashed(delay)
@@ -118,6 +124,7 @@ async def _clean_up_after(session: Session, *, for_good: bool) -> None:
     """Answer whoever waits for the broken session, and tell its user once."""
     user = session.user
     user.client = None
+    session.abandon_registration(texts.SESSION_FAULT)
     messages.bounce(user, texts.SESSION_FAULT, Condition.INTERNAL_SERVER_ERROR)
     if session.in_hand is not None:
         _answer(user, session.in_hand, texts.SESSION_FAULT)
@@ -145,5 +152,4 @@ def _answer(user: User, item: FromUser, text: str) -> None:
             messages.refuse(user, item.stanza, item.entry, condition, type_, text)
     elif isinstance(item.stanza, Iq):
         error = error_reply(item.stanza, condition, text, type=type_)
-        if error is not None:
-            user.domain.link.send(error)
+        user.domain.link.answer(error)

@@ -17,7 +17,8 @@ from gateway.xmpp.stanza import Condition, ErrorType, Message, MessageType, Pres
 from gateway.xmpp.xml import Element
 
 MAX_TEXT = 2_000  # characters of a status, a nick, a reason, an error text
-MAX_BODY = 32_768  # characters; escaping makes up to six bytes of each
+MAX_BODY = 32_768  # characters
+ESCAPED_BYTES = 8  # that escaping makes of a character at most, with room for the rest of a stanza
 
 _SHOW_TO_XMPP = {
     Show.CHAT: "chat",

@@ -54,7 +54,11 @@ class TypingState(StrEnum):
 
 
 class Stage(StrEnum):
-    """How far a message came. `UNKNOWN`: it may or may not have arrived."""
+    """How far a message came. `UNKNOWN`: it may or may not have arrived.
+
+    `WRITTEN` is told only by a network that has no acknowledgements, and is final there; `ACCEPTED`
+    may be followed by `DELIVERED` and by nothing else.
+    """
 
     WRITTEN = "written"
     ACCEPTED = "accepted"

@@ -135,14 +135,25 @@ class Store:
             return [self._account(row) for row in connection.execute(query)]
 
     def save_account(
-        self, component: str, jid: str, address: str, secret: str, fields: Mapping[str, str]
+        self,
+        component: str,
+        jid: str,
+        address: str,
+        secret: str,
+        fields: Mapping[str, str],
+        *,
+        anew: bool = False,
     ) -> StoredAccount:
         """Keep a registration; one that exists gets new credentials and keeps its id.
 
         A registration that changes its address forgets the legacy ids seen: they were another's.
+        With `anew` everything of an earlier one goes in the same transaction, its id too.
         """
         table = schema.account
         with self._transaction() as connection:
+            if anew:
+                old = sa.delete(table).where(table.c.component == component, table.c.jid == jid)
+                connection.execute(old)
             query = sa.select(table).where(table.c.component == component, table.c.jid == jid)
             row = connection.execute(query).one_or_none()
             if row is None:
@@ -161,6 +172,21 @@ class Store:
         return StoredAccount(
             row.account_id, component, jid, address, secret, dict(fields), dict(row.preferences)
         )
+
+    def renew_secret(self, account: StoredAccount, secret: str) -> bool:
+        """Replace the secret of an account that is still as given. Returns whether it was."""
+        table = schema.account
+        with self._transaction() as connection:
+            query = sa.select(table).where(table.c.account_id == account.account_id)
+            row = connection.execute(query).one_or_none()
+            if row is None or self._account(row) != account:
+                return False
+            plain = _pack(secret, account.fields)
+            sealed = self._sealer.seal(plain, _owner(row).credentials())
+            change = sa.update(table).where(table.c.account_id == account.account_id)
+            values = {"key_id": sealed.key_id, "credentials": sealed.data}
+            connection.execute(change.values(**values))
+            return True
 
     def save_preferences(self, account_id: int, preferences: Mapping[str, str]) -> None:
         """Replace all preferences of an account."""

@@ -163,6 +163,18 @@ class Link:
         """Queue value. Raises `StanzaRefused` for what would cost the link."""
         self._put(Item(Kind.VALUE, self._written(stanza)))
 
+    def answer(self, answer: Stanza | None) -> None:
+        """Queue the answer to a stanza, if there is one. One that cannot be written is dropped.
+
+        An answer repeats what somebody sent, and escaping can swell that past any limit.
+        """
+        if answer is None:
+            return
+        try:
+            self.send(answer)
+        except StanzaRefused as exc:
+            log.info("%s: no answer to %s: %s", self, answer.to, exc)
+
     def send_state(self, stanza: Presence) -> None:
         """Queue state in the place of the one it replaces. While the link is down it is dropped.
 
@@ -370,7 +382,7 @@ class Link:
                 self._note_dropped(event)
                 if name != "presence":
                     condition = Condition.NOT_ACCEPTABLE
-                    self._answer(refusal(name, attributes, condition, why, self._own))
+                    self.answer(refusal(name, attributes, condition, why, self._own))
             case StreamOpened(stream_id):
                 connection.farewell = connection.core.closing()
                 connection.stream_id = stream_id
@@ -393,7 +405,7 @@ class Link:
             stanza = stanza_from(element)
         except MalformedStanza as exc:
             log.debug("%s: malformed stanza: %s", self, exc)
-            self._answer(exc.answer(self._own))
+            self.answer(exc.answer(self._own))
             return
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: received %s", self, describe(stanza))
@@ -428,10 +440,6 @@ class Link:
                 self._move()
                 self._receiver.proven(upto)
         self._ping_when_due(now)
-
-    def _answer(self, answer: Stanza | None) -> None:
-        if answer is not None:
-            self.send(answer)
 
     def _note_dropped(self, dropped: StanzaDropped) -> None:
         sender = dropped.attributes.get("from")

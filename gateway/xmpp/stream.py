@@ -35,6 +35,7 @@ MAX_ELEMENTS = 2000
 MAX_ATTRIBUTES = 64
 MAX_STANZA_BYTES = 256 * 1024
 MAX_UNFINISHED_BYTES = 8 * 1024 * 1024  # what may come without an end before the stream is ended
+MAX_NAMESPACE = 1_000  # characters
 MAX_HEADER_BYTES = 16 * 1024
 RENEW_BYTES = 1024 * 1024
 
@@ -482,6 +483,8 @@ def _declared(
         prefix = key[6:]
         if value == namespaces.XMLNS or (prefix and not value):
             raise _BadName(f"{key!r} may not declare {value!r}")
+        if len(value) > MAX_NAMESPACE:  # written out for each element, it would swell
+            raise _BadName(f"the namespace that {key!r} declares has {len(value)} characters")
         scope[prefix] = value
     return scope, others
 

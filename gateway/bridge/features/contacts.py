@@ -265,8 +265,6 @@ def ask_user(user: User, request: StoredRequest) -> None:
 
 def dropped(user: User, event: RemovedByContact) -> None:
     """Tell the user that a contact removed him (LU-DEL-01, AMB-11, AMB-23)."""
-    if event.token is not None:
-        client.acknowledge(event.token)
     known = user.contacts.get(event.address)
     if known is None:
         return

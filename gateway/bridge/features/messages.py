@@ -14,6 +14,8 @@ from gateway.bridge import texts
 from gateway.bridge.journal import Entry
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import (
+    ESCAPED_BYTES,
+    MAX_BODY,
     REASON_CONDITIONS,
     REFUSAL_CONDITIONS,
     bounded,
@@ -36,6 +38,7 @@ from gateway.networks.base import (
     TypingState,
 )
 from gateway.xmpp import namespaces as ns
+from gateway.xmpp.component import LinkState
 from gateway.xmpp.stanza import Condition, ErrorType, Message, MessageType, error_reply
 from gateway.xmpp.xml import Element
 
@@ -227,8 +230,10 @@ def refuse(
     error = error_reply(message, condition, text, type=type_)
     if not isinstance(error, Message):
         return
+    # The body goes back, so that its writer sees what failed; what rides beside it can be anything.
+    error = attrs.evolve(error, payload=())
     if entry is None or user.account is None:
-        user.domain.link.send(error)
+        user.domain.link.answer(error)
     else:
         user.domain.deliveries.keep(user.domain.journal.turn(entry, error))
 
@@ -264,7 +269,8 @@ def received(user: User, event: MessageReceived, client: LegacyClient) -> bool:
         payload=payload,
     )
     user.typing.pop(event.conversation, None)  # a message ends the typing before it
-    *first, last = pieces(event.text)
+    most = min(MAX_BODY, user.domain.config.max_stanza_bytes // ESCAPED_BYTES)
+    *first, last = pieces(event.text, most)
     for number, text in enumerate(first):
         piece = attrs.evolve(message, id=f"{id_}-{number}", body=text)
         deliveries.post(account_id, piece, sent_at=event.sent_at)
@@ -282,7 +288,7 @@ def received(user: User, event: MessageReceived, client: LegacyClient) -> bool:
 def typing(user: User, event: Typing) -> None:
     """Show the typing of a contact, to clients that show theirs (CHAT-01)."""
     address = event.conversation
-    if address not in user.chat_states:
+    if address not in user.chat_states or user.domain.link.status.state is not LinkState.UP:
         return
     if user.typing.get(address, TypingState.IDLE) is event.state:
         return

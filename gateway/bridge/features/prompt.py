@@ -1,5 +1,6 @@
 """Address prompts: a legacy name goes in, a JID comes out (jabber:iq:gateway, GW-PROMPT)."""
 
+from gateway.bridge.translate import bounded
 from gateway.bridge.user import User
 from gateway.networks.base import InvalidAddress
 from gateway.xmpp import namespaces as ns
@@ -41,9 +42,10 @@ def _pasted(user: User, text: str) -> Jid | None:
 
 def _made(user: User, name: str) -> Jid:
     try:
-        return user.domain.addresses.jid_of(user.domain.network.canonical(name))
+        address = user.domain.network.canonical(name)
     except InvalidAddress as exc:
-        raise StanzaError(Condition.NOT_ACCEPTABLE, str(exc)) from exc
+        raise StanzaError(Condition.NOT_ACCEPTABLE, bounded(str(exc))) from exc
+    return user.domain.addresses.jid_of(address, keep=user.account is not None)
 
 
 def _only_gateway(iq: Iq) -> None:

@@ -14,8 +14,9 @@ import trio
 
 from gateway.bridge import texts
 from gateway.bridge.features import contacts
+from gateway.bridge.translate import bounded
 from gateway.bridge.user import User
-from gateway.errors import ConnectionLost, RemoteProtocolError
+from gateway.errors import ConnectionLost, RemoteProtocolError, StoreError
 from gateway.networks.base import (
     Account,
     Answer,
@@ -32,6 +33,7 @@ from gateway.xmpp.stanza import (
     Iq,
     Presence,
     PresenceType,
+    Stanza,
     StanzaError,
     error_reply,
     result_of,
@@ -161,6 +163,7 @@ class Registration:
         self._life = life
         self._waiting: deque[Submission] = deque()
         self._verifying: trio.CancelScope | None = None
+        self._owed: Submission | None = None  # what is being worked off, until it is answered
         self.running = False
 
     def submit(self, submission: Submission) -> bool:
@@ -177,16 +180,30 @@ class Registration:
     async def run(self) -> None:
         """Work off what waits, then end."""
         while self._waiting:
-            submission = self._waiting.popleft()
+            submission = self._owed = self._waiting.popleft()
             try:
                 if submission.values is None:
-                    await self._remove(submission.iq)
+                    await self._remove()
                 else:
-                    await self._set(submission.iq, submission.values)
+                    await self._set(submission.values)
             except StanzaError as exc:
                 self._answer(error_reply(submission.iq, exc.condition, exc.text, type=exc.type))
+            except StoreError as exc:
+                log.error("%s: a registration is not stored: %s", self._user.name, exc)
+                self._answer(_failed(submission.iq, texts.NOT_STORED))
         self.running = False
         self._user.inbox.wake()
+
+    def abandon(self, text: str) -> None:
+        """Answer all that runs or waits with an error: nobody will work it off."""
+        owed = [self._owed, *self._waiting]
+        self._waiting.clear()
+        self._owed = None
+        for submission in owed:
+            if submission is not None:
+                self._user.domain.link.answer(_failed(submission.iq, text))
+        if self._verifying is not None:
+            self._verifying.cancel()
 
     def give_way(self) -> None:
         """A removal is here: what is being set, or waits to be, is refused (AMB-27)."""
@@ -195,9 +212,9 @@ class Registration:
         for waiting in [one for one in self._waiting if one.values is not None]:
             self._waiting.remove(waiting)
             reply = error_reply(waiting.iq, Condition.NOT_ACCEPTABLE, texts.REGISTRATION_CANCELLED)
-            self._answer(reply)
+            self._user.domain.link.answer(reply)
 
-    async def _set(self, iq: Iq, values: Mapping[str, str]) -> None:
+    async def _set(self, values: Mapping[str, str]) -> None:
         user, old = self._user, self._user.account
         wanted = self._wanted(values)
         same = old is not None and (old.address, old.secret) == (wanted.address, wanted.secret)
@@ -209,7 +226,7 @@ class Registration:
             await self._life.retire()
             contacts.cancel_all(user)
         await self._store(wanted, moved=moved)
-        self._answer(result_of(iq))
+        self._succeed()
         if old is None:  # GW-REG-05
             user.ask(user.domain.jid, PresenceType.SUBSCRIBE)
         if not same:
@@ -225,7 +242,7 @@ class Registration:
             address = user.domain.network.canonical(given["username"])
         except InvalidAddress as exc:
             if given["username"].strip():
-                raise StanzaError(Condition.NOT_ACCEPTABLE, str(exc)) from exc
+                raise StanzaError(Condition.NOT_ACCEPTABLE, bounded(str(exc))) from exc
             address = ""
         keeps = old is not None and address == old.address
         if keeps and old is not None and not given["password"]:  # AMB-01
@@ -279,14 +296,14 @@ class Registration:
         user = self._user
         store, component, jid = user.domain.store, str(user.domain.jid), str(user.jid)
         if moved and user.account is not None:
-            account_id = user.account.account_id
-            self._forget(account_id)
-            await user.domain.host.run_blocking(lambda: store.remove_account(account_id))
+            self._forget(user.account.account_id)
         user.account = user.domain.accounts[user.jid] = await user.domain.host.run_blocking(
-            lambda: store.save_account(component, jid, wanted.address, wanted.secret, wanted.fields)
+            lambda: store.save_account(
+                component, jid, wanted.address, wanted.secret, wanted.fields, anew=moved
+            )
         )
 
-    async def _remove(self, iq: Iq) -> None:
+    async def _remove(self) -> None:
         """Unregister, in the order of GW-UNREG-01…06."""
         user = self._user
         if user.account is None:
@@ -299,7 +316,7 @@ class Registration:
         await user.domain.host.run_blocking(lambda: store.remove_account(account_id))
         user.domain.accounts.pop(user.jid, None)
         user.account = None
-        self._answer(result_of(iq))
+        self._succeed()
         contacts.cancel_all(user)
         user.ask(
             user.domain.jid,
@@ -314,9 +331,15 @@ class Registration:
         self._user.domain.journal.forget(account_id)
         self._user.seen.clear()
 
-    def _answer(self, reply: object) -> None:
-        if isinstance(reply, Iq):
-            self._user.domain.link.send(reply)
+    def _succeed(self) -> None:
+        if self._owed is not None:
+            self._answer(result_of(self._owed.iq))
+
+    def _answer(self, reply: Stanza | None) -> None:
+        """Answer what is being worked off, unless it has been answered already."""
+        if self._owed is not None:
+            self._user.domain.link.answer(reply)
+        self._owed = None
 
 
 async def no_dialogue(challenge: Challenge) -> Answer:
@@ -329,11 +352,9 @@ async def renew(user: User, secret: str) -> None:
     account, store = user.account, user.domain.store
     if account is None:
         return
-    user.account = user.domain.accounts[user.jid] = await user.domain.host.run_blocking(
-        lambda: store.save_account(
-            account.component, account.jid, account.address, secret, account.fields
-        )
-    )
+    renewed = await user.domain.host.run_blocking(lambda: store.renew_secret(account, secret))
+    if renewed and user.account is account:
+        user.account = user.domain.accounts[user.jid] = attrs.evolve(account, secret=secret)
 
 
 # --- the gateway in the user's roster ---------------------------------------------------------
@@ -347,6 +368,10 @@ def subscription(user: User, stanza: Presence) -> None:
 
 
 # --- small things -----------------------------------------------------------------------------
+
+
+def _failed(iq: Iq, text: str) -> Stanza | None:
+    return error_reply(iq, Condition.INTERNAL_SERVER_ERROR, text, type=ErrorType.WAIT)
 
 
 def _filled(field: Field, given: Mapping[str, str]) -> bool:
