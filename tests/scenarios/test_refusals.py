@@ -10,6 +10,7 @@ from legacy_emu.faults import Kind, Moment
 from tests.fakes.stage import BALCONY, JULIET, ORCHARD, ROMEO, G, Stage
 from tests.scenarios.words import (
     CONFLICT,
+    CONSTRAINT,
     FORBIDDEN,
     NOT_AUTHORIZED,
     TIMEOUT,
@@ -98,16 +99,22 @@ async def test_every_resource_that_waits_is_told_and_the_words_come_once(
     await play.nothing_more()
 
 
-@pytest.mark.conformance("GW-IN-08", "NOTE-01")
-@pytest.mark.parametrize("reason", [Refusal.BUSY, Refusal.TOO_MANY_ATTEMPTS])
+@pytest.mark.conformance("GW-IN-08", "GW-IN-09", "NOTE-01")
+@pytest.mark.parametrize(
+    ("reason", "of"), [(Refusal.BUSY, TIMEOUT), (Refusal.TOO_MANY_ATTEMPTS, CONSTRAINT)]
+)
 async def test_a_passing_refusal_is_tried_again_when_the_service_says(
-    autojump_clock: MockClock, play: Stage, legacy: Control, reason: Refusal
+    autojump_clock: MockClock,
+    play: Stage,
+    legacy: Control,
+    reason: Refusal,
+    of: tuple[str, str, str],
 ) -> None:
     await play.register()
     legacy.set_fault(Kind.REFUSE, reason=reason, retry_after=50, times=1)
     start = trio.current_time()
     await play.send(presence(ORCHARD, G))
-    await play.expect(fault(TIMEOUT))
+    await play.expect(fault(of))
     await trio.sleep(45)
     await play.nothing_more()
     await play.expect(presence(G, ROMEO))
