@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 MAX_VALUE = 200
 MAX_STATE = 10_000
+MAX_OWN = 1_000  # for whoever uses `put_own` to look at first
 
 
 class Inbox(Generic[T]):

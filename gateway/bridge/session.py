@@ -15,7 +15,7 @@ import trio
 
 from gateway.bridge import iqs, texts
 from gateway.bridge.features import contacts, messages, presence, registration
-from gateway.bridge.inbox import MAX_STATE
+from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.pacing import Backoff
 from gateway.bridge.resources import GATEWAY
@@ -583,7 +583,7 @@ class Session:
             case CommandFailed() if event.ref in user.adding:
                 contacts.not_added(user, event)
             case ContactRequest() | CredentialsRenewed() | RequestAnswered() | RemovedByContact():
-                if len(user.inbox) > MAX_STATE:
+                if len(user.inbox) > MAX_OWN:
                     raise Flooded
                 user.inbox.put_own(FromNetwork(event, client))
             case Notice():
