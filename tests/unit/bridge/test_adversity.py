@@ -1,4 +1,4 @@
-"""Hostile users and services, a failing store, bad moments: nobody else notices, nothing is lost."""
+"""Hostile users and services, a failing store, bad moments: nobody notices, nothing is lost."""
 
 from collections.abc import Callable
 from pathlib import Path
