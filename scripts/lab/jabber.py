@@ -227,8 +227,8 @@ class Jabber:
                 await self._read_more()
         raise NotSeen(self._story(f"{_name_of(match)} did not come in {seconds} s"))
 
-    async def nothing_more(self, match: Match = "*", *, through: str = "") -> None:
-        """Raise `NotSeen` when a stanza that fits came and nobody expected it.
+    async def take_all(self, match: Match = "*", *, through: str = "") -> list[Received]:
+        """Take all that came and fits, oldest first.
 
         A ping to `through`, by default the own server, goes first: what was sent to us before its
         answer is here when the answer is.
@@ -236,7 +236,15 @@ class Jabber:
         await self.iq(
             through or self.jid.partition("@")[2].partition("/")[0], f'<ping xmlns="{PING}"/>'
         )
-        more = [came.xml for came in self._waiting if _fits(came, match)]
+        waiting, self._waiting = self._waiting, []
+        taken = []
+        for came in waiting:
+            (taken if _fits(came, match) else self._waiting).append(came)
+        return taken
+
+    async def nothing_more(self, match: Match = "*", *, through: str = "") -> None:
+        """Raise `NotSeen` when a stanza that fits came and nobody expected it: see `take_all`."""
+        more = [came.xml for came in await self.take_all(match, through=through)]
         if more:
             raise NotSeen(self._story("more came than was expected:\n" + "\n".join(more)))
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,11 +46,16 @@ def scratch_folder(name: str) -> Generator[Path, None, None]:
 
 @attrs.frozen
 class Running:
-    """A process that was started; its output, both kinds, goes to `log`."""
+    """A process that was started; its output, both kinds, is added to `log`."""
 
     name: str
     process: trio.Process
     log: Path
+    _log_before: int = 0  # bytes that others had written there
+
+    def output(self) -> str:
+        """Return what this process has written so far."""
+        return self.log.read_bytes()[self._log_before :].decode("utf-8", "replace")
 
     def log_tail(self) -> str:
         return tail(self.log)
@@ -63,22 +68,29 @@ class Running:
             )
 
     async def wait_line(self, start: str) -> str:
-        """Wait until the log has a whole line beginning with `start`, and return that line.
+        """Wait until it has written a whole line beginning with `start`, and return that line.
 
         Raises `ProcessFailed` when the process ends first, or within `START_SECONDS`.
         """
+        return await self._wait_for(repr(start), lambda line: line.startswith(start))
+
+    async def wait_said(self, part: str) -> str:
+        """Wait until it has written a whole line with `part` in it. Raises as `wait_line`."""
+        return await self._wait_for(f"with {part!r}", lambda line: part in line)
+
+    async def _wait_for(self, what: str, fits: Callable[[str], bool]) -> str:
         with trio.move_on_after(START_SECONDS):
             while True:
                 alive = self.process.poll() is None
-                text = self.log.read_text("utf-8", "replace")
+                text = self.output()
                 for line in text[: text.rfind("\n") + 1].splitlines():
-                    if line.startswith(start):
+                    if fits(line):
                         return line
                 if not alive:
                     self.check_alive()
                 await trio.sleep(LOOK_AGAIN_SECONDS)
         raise ProcessFailed(
-            f"{self.name} printed no line {start!r} in {START_SECONDS} s\n{self.log_tail()}"
+            f"{self.name} wrote no line {what} in {START_SECONDS} s\n{self.log_tail()}"
         )
 
     async def wait_port(self, port: int) -> None:
@@ -124,6 +136,7 @@ async def running(
 ) -> AsyncGenerator[Running, None]:
     """Start a process; leaving ends it. Output is added to `log`."""
     with log.open("ab") as output:
+        before = output.tell()
         process = await trio.lowlevel.open_process(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
@@ -133,7 +146,7 @@ async def running(
             env={**os.environ, "PYTHONUTF8": "1", **(environment or {})},
             start_new_session=True,
         )
-    started = Running(name, process, log)
+    started = Running(name, process, log, before)
     try:
         yield started
     finally:
@@ -146,12 +159,16 @@ def python_module(module: str, *arguments: str | Path) -> list[str | Path]:
 
 
 @asynccontextmanager
-async def running_gateway(config: Path) -> AsyncGenerator[Running, None]:
-    """Run `balcony run` and wait until its links are up; its log is beside the configuration."""
+async def running_gateway(config: Path, *, ready: bool = True) -> AsyncGenerator[Running, None]:
+    """Run `balcony run`; its log is beside the configuration. Inside, its links are up.
+
+    Not `ready`: it has been started, no more.
+    """
     log = config.with_suffix(".log")
     command = python_module("gateway", "run", "--config", config)
     async with running("balcony", command, log) as gateway:
-        await gateway.wait_line("balcony: ready")
+        if ready:
+            await gateway.wait_line("balcony: ready")
         yield gateway
 
 

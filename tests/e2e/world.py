@@ -1,0 +1,273 @@
+"""A whole world of real processes: Prosody, emulated services, the gateway, and who uses them.
+
+Everything runs as it would at somebody's: `balcony run` between an XMPP server and a legacy
+service, over TCP. What the tests see is what a Jabber client and a legacy user see.
+"""
+
+import json
+import subprocess
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement
+
+import attrs
+import trio
+
+from legacy_emu.control_client import ControlClient, open_control
+from scripts.lab.jabber import Jabber, Match, Received, jabber_client
+from scripts.lab.legacy_user import LegacyUser, legacy_user
+from scripts.lab.processes import (
+    Emulator,
+    Running,
+    balcony,
+    running_emulator,
+    running_gateway,
+    scratch_folder,
+)
+from scripts.lab.prosody import Component, Prosody, User, prepared_prosody
+from tests.e2e.servers import require_prosody
+
+TEST_SECONDS = 60
+GATEWAY = "emu.localhost"
+JULIET = f"juliet@{GATEWAY}"
+PROBLEMS = ("Traceback", "ResourceWarning", "DeprecationWarning", "never awaited")
+
+
+@attrs.frozen
+class Service:
+    """One emulated legacy service: its process, and the channel that commands it."""
+
+    emulator: Emulator
+    control: ControlClient
+
+    async def call(self, action: str, **arguments: object) -> Any:
+        return await self.control.call(action, **arguments)
+
+    async def count(self, account: str, kind: str) -> int:
+        """Return how often this account did something of this kind."""
+        return len(await self.call("arrived", account=account, kind=kind))
+
+    @asynccontextmanager
+    async def user(self, name: str) -> AsyncGenerator[LegacyUser, None]:
+        """Sign a legacy user on, in literal JSON."""
+        password = self.emulator.passwords[name]
+        async with legacy_user(self.emulator.url, name, password) as user:
+            yield user
+
+
+@attrs.frozen
+class World:
+    """What stands around the gateway. Several gateways have a service each, in their order."""
+
+    folder: Path
+    prosody: Prosody
+    services: Sequence[Service]
+    config: Path
+
+    @property
+    def service(self) -> Service:
+        return self.services[0]
+
+    def gateway(self, config: Path | None = None) -> "Gateway":
+        return Gateway(config or self.config)
+
+    async def account(self, name: str) -> User:
+        return await self.prosody.register(name)
+
+    @asynccontextmanager
+    async def client(self, user: User, resource: str = "orchard") -> AsyncGenerator[Jabber, None]:
+        """A Jabber client that is logged in, has the roster, and has sent no presence."""
+        async with jabber_client(user.jid.partition("@")[0]) as jabber:
+            await self.log_in(jabber, user, resource)
+            yield jabber
+
+    async def log_in(self, jabber: Jabber, user: User, resource: str = "orchard") -> None:
+        await jabber.login(user.jid, user.password, self.prosody.client_port, resource)
+        await jabber.ask_roster()
+
+
+class Gateway:
+    """`balcony run` with one configuration, as often as wanted. Its log must show no bug."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+
+    @asynccontextmanager
+    async def running(self, *, ready: bool = True) -> AsyncGenerator[Running, None]:
+        async with running_gateway(self.config, ready=ready) as process:
+            yield process
+        log = process.output()
+        assert not any(problem in log for problem in PROBLEMS), log
+
+    async def users(self) -> list[dict[str, str]]:
+        """Return the rows of `balcony users`."""
+        lines = (await balcony("users", "--config", self.config)).splitlines()
+        if lines == ["nobody is registered"]:
+            return []
+        columns = lines[0].split()
+        return [dict(zip(columns, line.split(), strict=True)) for line in lines[1:] if line]
+
+    async def tasks(self) -> list[str]:
+        """Return the lines of `balcony tasks`."""
+        return (await balcony("tasks", "--config", self.config)).splitlines()
+
+
+@asynccontextmanager
+async def a_world(
+    *gateways: str, serving: bool = True, settings: str = ""
+) -> AsyncGenerator[World, None]:
+    """Prosody, an emulated service for each gateway, and their configuration, with `settings`.
+
+    The gateway itself is started by `World.gateway`. With `serving` false Prosody is not started.
+    All of it is bounded in time.
+    """
+    require_prosody()
+    names = gateways or (GATEWAY,)
+    components = [Component(name) for name in names]
+    with trio.fail_after(TEST_SECONDS), scratch_folder("e2e") as folder:
+        async with AsyncExitStack() as stack:
+            prosody = await stack.enter_async_context(prepared_prosody(*components))
+            if serving:
+                await stack.enter_async_context(prosody.serving())
+            services = []
+            for name in names:
+                home = folder / name
+                home.mkdir()
+                emulator = await stack.enter_async_context(running_emulator(home))
+                control = await stack.enter_async_context(open_control(emulator.control))
+                services.append(Service(emulator, control))
+            config = folder / "balcony.toml"
+            world = World(folder, prosody, services, config)
+            await write_configuration(world, config, settings)
+            yield world
+
+
+async def write_configuration(
+    world: World, config: Path, settings: str = "", *, secret: str = "", jid: str = ""
+) -> None:
+    """Write a configuration for this world, and a key beside it; `secret` and `jid` may be wrong.
+
+    `settings` come first, before any table.
+    """
+    await balcony("init", config.parent)
+    lines = [settings, '[store]\nurl = "sqlite:///balcony.db"']
+    for component, service in zip(world.prosody.components, world.services, strict=True):
+        lines += [
+            "[[component]]",
+            f"jid = {json.dumps(jid or component.jid)}",
+            f"domain = {json.dumps(world.prosody.domain)}",
+            f"server = {json.dumps(world.prosody.component_address)}",
+            f"secret = {json.dumps(secret or component.secret)}",
+            'network = "emu"',
+            "[component.service]",
+            *(f"{key} = {json.dumps(value)}" for key, value in service.emulator.service.items()),
+        ]
+    await trio.Path(config).write_text("\n".join(lines))
+
+
+# --- what users do ----------------------------------------------------------------------------
+
+
+def registration(name: str, password: str) -> Element:
+    """The filled-in fields of jabber:iq:register."""
+    query = Element("query", xmlns="jabber:iq:register")
+    SubElement(query, "username").text = name
+    SubElement(query, "password").text = password
+    return query
+
+
+async def register(
+    jabber: Jabber, password: str, *, name: str = "romeo", gateway: str = GATEWAY
+) -> None:
+    """Register a legacy account, and have the gateway in the roster, both ways."""
+    answer = await jabber.iq(gateway, registration(name, password), "set")
+    assert answer.type == "result", answer.xml
+    await jabber.expect(f"presence[@type='subscribe'][@from='{gateway}']")
+    await jabber.presence(type_="subscribed", to=gateway)
+    await jabber.presence(type_="subscribe", to=gateway)
+    await jabber.expect(f"presence[@type='subscribed'][@from='{gateway}']")
+
+
+async def add(jabber: Jabber, contact: str = JULIET) -> None:
+    """Add a contact who is on the legacy list already; it shows itself subscribed."""
+    await jabber.presence(type_="subscribe", to=contact)
+    await jabber.expect(f"presence[@type='subscribed'][@from='{contact}']")
+
+
+def available(contact: str, show: str = "") -> Callable[[Received], bool]:
+    """Fits the presence of somebody who is there."""
+
+    def fits(came: Received) -> bool:
+        return (
+            came.kind == "presence"
+            and not came.type
+            and came.from_.partition("/")[0] == contact
+            and came.show == show
+        )
+
+    return fits
+
+
+def unavailable(contact: str) -> Match:
+    """Fits the presence of somebody who is gone."""
+    return f"presence[@type='unavailable'][@from='{contact}']"
+
+
+def body(contact: str, text: str) -> Callable[[Received], bool]:
+    """Fits a message of `contact` with this text."""
+
+    def fits(came: Received) -> bool:
+        return (
+            came.kind == "message"
+            and came.type == "chat"
+            and came.from_.partition("/")[0] == contact
+            and came.body == text
+        )
+
+    return fits
+
+
+@asynccontextmanager
+async def romeo_signed_on(world: World) -> AsyncGenerator[Jabber, None]:
+    """Romeo at his Jabber client: registered, signed on, with juliet in his roster.
+
+    She need not be signed on. What came of all that is forgotten.
+    """
+    user = await world.account("romeo")
+    async with world.client(user) as romeo:
+        await romeo.presence()
+        await register(romeo, world.service.emulator.passwords["romeo"])
+        await add(romeo)
+        await romeo.nothing_more("message")
+        romeo.forget()
+        yield romeo
+
+
+@attrs.frozen
+class Play:
+    """Romeo, at his Jabber client, and juliet, on the legacy service, see each other."""
+
+    world: World
+    gateway: Running
+    romeo: Jabber
+    juliet: LegacyUser
+
+
+@asynccontextmanager
+async def a_play() -> AsyncGenerator[Play, None]:
+    """A world with its gateway, and the two in it; what came so far is forgotten."""
+    async with (
+        a_world() as world,
+        world.gateway().running() as gateway,
+        world.service.user("juliet") as juliet,
+        romeo_signed_on(world) as romeo,
+    ):
+        yield Play(world, gateway, romeo, juliet)
+
+
+def processes_naming(folder: Path) -> str:
+    """Return the lines of `ps` that name `folder`."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return "\n".join(line for line in listed.stdout.splitlines() if str(folder) in line)
