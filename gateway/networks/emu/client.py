@@ -230,8 +230,10 @@ class Link:
                     await socket.send_message(wire.encode(ack))
                 if self._outbox:
                     outgoing = self._outbox.popleft()
-                    await socket.send_message(outgoing.text)
-                    outgoing.written.set()
+                    try:
+                        await socket.send_message(outgoing.text)
+                    finally:  # whatever became of it: nobody is to wait for it any longer
+                        outgoing.written.set()
                 else:
                     self._to_write = trio.Event()
                     await self._to_write.wait()
