@@ -237,7 +237,7 @@ class Jabber:
             through or self.jid.partition("@")[2].partition("/")[0], f'<ping xmlns="{PING}"/>'
         )
         waiting, self._waiting = self._waiting, []
-        taken = []
+        taken: list[Received] = []
         for came in waiting:
             (taken if _fits(came, match) else self._waiting).append(came)
         return taken

@@ -229,20 +229,17 @@ def body(contact: str, text: str) -> Callable[[Received], bool]:
     return fits
 
 
-@asynccontextmanager
-async def romeo_signed_on(world: World) -> AsyncGenerator[Jabber, None]:
-    """Romeo at his Jabber client: registered, signed on, with juliet in his roster.
+async def settle_in(world: World, romeo: Jabber) -> None:
+    """Have romeo registered, signed on and friends with juliet, who need not be there.
 
-    She need not be signed on. What came of all that is forgotten.
+    What came of that is forgotten.
     """
-    user = await world.account("romeo")
-    async with world.client(user) as romeo:
-        await romeo.presence()
-        await register(romeo, world.service.emulator.passwords["romeo"])
-        await add(romeo)
-        await romeo.nothing_more("message")
-        romeo.forget()
-        yield romeo
+    await romeo.presence()
+    await register(romeo, world.service.emulator.passwords["romeo"])
+    await add(romeo)
+    await romeo.expect(available(f"echo@{GATEWAY}"))  # the list is here, and is being shown
+    await romeo.nothing_more("message")
+    romeo.forget()
 
 
 @attrs.frozen
@@ -262,12 +259,13 @@ async def a_play() -> AsyncGenerator[Play, None]:
         a_world() as world,
         world.gateway().running() as gateway,
         world.service.user("juliet") as juliet,
-        romeo_signed_on(world) as romeo,
+        world.client(await world.account("romeo")) as romeo,
     ):
+        await settle_in(world, romeo)
         yield Play(world, gateway, romeo, juliet)
 
 
-def processes_naming(folder: Path) -> str:
-    """Return the lines of `ps` that name `folder`."""
+def processes_naming(path: Path) -> str:
+    """Return the command lines of the running processes that name `path`."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return "\n".join(line for line in listed.stdout.splitlines() if str(folder) in line)
+    return "\n".join(line for line in listed.stdout.splitlines() if str(path) in line)
