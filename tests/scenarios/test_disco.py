@@ -55,7 +55,7 @@ async def test_anybody_may_ask_what_the_gateway_is(
     await play.nothing_more(asker)
 
 
-@pytest.mark.conformance("DISCO-02", "DISCO-04", "CORE-02")
+@pytest.mark.conformance("DISCO-02", "DISCO-04", "CORE-02", "GW-ADDR-02")
 async def test_the_gateway_lists_nobody_and_knows_no_nodes(
     autojump_clock: MockClock, play: Stage
 ) -> None:

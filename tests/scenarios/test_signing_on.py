@@ -134,7 +134,7 @@ async def test_a_further_resource_is_shown_everything_alone(
     assert sign_ons(legacy) == 1
 
 
-@pytest.mark.conformance("GW-IN-11", "GW-LIFE-04", "AMB-28")
+@pytest.mark.conformance("GW-IN-11", "GW-LIFE-04", "CORE-09", "AMB-28")
 @pytest.mark.parametrize("prober", [ROMEO, ORCHARD])
 async def test_probes_are_answered_to_who_asked(
     autojump_clock: MockClock, play: Stage, legacy: Control, prober: str
