@@ -1,0 +1,282 @@
+"""What an operator does, does wrong, and looks at: `balcony`'s commands and its log."""
+
+import re
+from collections.abc import Iterable
+
+import pytest
+import trio
+
+from scripts.lab.jabber import Jabber, NotSeen
+from scripts.lab.legacy_user import LegacyUser
+from scripts.lab.processes import REPOSITORY, ProcessFailed
+from tests.e2e.world import (
+    GATEWAY,
+    JULIET,
+    Gateway,
+    World,
+    a_play,
+    a_world,
+    add,
+    available,
+    body,
+    register,
+    registration,
+    unavailable,
+    write_configuration,
+)
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+
+# --- the tree of tasks ------------------------------------------------------------------------
+
+
+def paths(lines: Iterable[str]) -> list[tuple[str, ...]]:
+    """Read a drawn tree: each task as its names from the root on."""
+    found: list[tuple[str, ...]] = []
+    above: list[str] = []
+    for line in lines:
+        drawn = re.fullmatch(r"((?:│   |    )*)(?:├── |└── )?(.+)", line.rstrip())
+        assert drawn is not None, line
+        is_root = line == drawn[2]
+        depth = 0 if is_root else len(drawn[1]) // 4 + 1
+        above[depth:] = [drawn[2]]
+        found.append(tuple(above))
+    return found
+
+
+def diagram() -> list[tuple[str, ...]]:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    (block,) = re.findall(r"^```tasks\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return paths(block.splitlines())
+
+
+def with_placeholders(tree: list[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    names = {GATEWAY: "<component>", f"{GATEWAY}/romeo@localhost": "<component>/<user>"}
+    return {tuple(names.get(name, name) for name in path) for path in tree}
+
+
+async def test_the_live_tree_of_tasks_is_the_one_in_the_documents() -> None:
+    async with a_play() as play:
+        online = paths(await play.world.gateway().tasks())
+        # The service says nothing more, to anybody: a registration hangs beside the session.
+        await play.world.service.call("set_fault", kind="stall_answers", account="juliet")
+        change = registration("juliet", play.world.service.emulator.passwords["juliet"])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(play.romeo.iq, GATEWAY, change, "set")
+            with trio.fail_after(10):
+                registering: list[tuple[str, ...]] = []
+                while not any("registration" in path and "writer" in path for path in registering):
+                    registering = paths(await play.world.gateway().tasks())
+            await play.world.service.call("clear_faults")
+    assert len(online) == len(set(online))  # no task twice
+    drawn = diagram()
+    assert len(drawn) == len(set(drawn))
+    assert with_placeholders(online + registering) == set(drawn)
+    assert not any("registration" in path for path in online)
+
+
+async def test_users_are_shown_with_their_states() -> None:
+    async with a_play() as play:
+        (row,) = await play.world.gateway().users()
+        assert row == {
+            "component": GATEWAY,
+            "user": "romeo@localhost",
+            "account": "romeo",
+            "state": "online",
+        }
+        await play.world.service.call("set_fault", kind="refuse", reason="suspended")
+        await play.world.service.call("kick", address="romeo")
+        await play.romeo.expect(unavailable(JULIET))
+        told = await play.romeo.expect(f"message[@from='{GATEWAY}']/body")
+        assert "suspended" in told.body
+        (row,) = await play.world.gateway().users()
+        assert row["state"] == "refused"
+
+
+# --- what is configured wrongly ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said", "remedy"),
+    [
+        ({"secret": "wrong"}, "refused the secret", "`secret` must be the one"),
+        ({"jid": "icq.localhost"}, "does not know the component icq.localhost", "add it to the"),
+    ],
+)
+async def test_a_link_the_server_refuses_is_logged_with_the_remedy_and_tried_again(
+    wrong: dict[str, str], said: str, remedy: str
+) -> None:
+    async with a_world() as world:
+        await write_wrong(world, **wrong)
+        async with world.gateway().running(ready=False) as gateway:
+            line = await gateway.wait_said(said)
+            assert " ERROR " in line
+            assert remedy in line
+            assert "trying again in 300 s" in line
+            assert await world.gateway().users() == []  # it runs, and answers
+            assert any("roll call" in line for line in await world.gateway().tasks())
+            assert "balcony: ready" not in gateway.output()
+            assert gateway.output().count(said) == 1
+            assert await gateway.stop() == 0
+
+
+async def write_wrong(world: World, *, secret: str = "", jid: str = "") -> None:
+    world.config.unlink()
+    await write_configuration(world, world.config, secret=secret, jid=jid)
+
+
+async def test_the_port_for_clients_is_told_from_the_one_for_components() -> None:
+    async with a_world() as world:
+        text = world.config.read_text()
+        right, wrong = world.prosody.component_port, world.prosody.client_port
+        world.config.write_text(text.replace(f":{right}", f":{wrong}"))
+        async with world.gateway().running(ready=False) as gateway:
+            line = await gateway.wait_said(" ERROR ")
+            assert "the port for components" in line
+            assert await gateway.stop() == 0
+
+
+async def test_a_second_daemon_on_the_same_store_is_refused() -> None:
+    async with a_play() as play:
+        with pytest.raises(
+            ProcessFailed, match=r"(?s)ended with 1\n.*another balcony uses this store"
+        ):
+            async with Gateway(play.world.config).running() as second:
+                await second.wait_line("never")
+        await play.romeo.message(JULIET, "nothing happened to me")
+        await play.juliet.expect("message", text="nothing happened to me")
+
+
+async def test_a_second_gateway_for_the_same_component_never_gets_its_users() -> None:
+    async with a_play() as play:
+        world = play.world
+        other = world.folder / "other" / "balcony.toml"
+        other.parent.mkdir()
+        await write_configuration(world, other)
+        async with world.gateway(other).running(ready=False) as second:
+            line = await second.wait_said("another connection serves")
+            assert " ERROR " in line
+            assert "is a second gateway running with the same component?" in line
+            await play.romeo.message(JULIET, "who hears this?")
+            await play.juliet.expect("message", text="who hears this?")
+            assert await second.stop() == 0
+        assert "another connection" not in play.gateway.output()
+        await play.romeo.nothing_more("message")
+        await play.romeo.nothing_more("presence[@type='unavailable']")
+
+
+# --- several components -----------------------------------------------------------------------
+
+
+async def test_two_components_in_one_daemon_have_nothing_to_do_with_each_other() -> None:
+    async with a_world("aim.localhost", "icq.localhost") as world, world.gateway().running():
+        aim, icq = world.services
+        password = aim.emulator.passwords["romeo"]
+        mercutios = icq.emulator.passwords["mercutio"]
+        async with (
+            aim.user("juliet") as juliet_of_aim,
+            icq.user("juliet") as juliet_of_icq,
+            icq.user("benvolio") as benvolio_of_icq,
+            world.client(await world.account("romeo")) as romeo,
+            world.client(await world.account("mercutio")) as mercutio,
+        ):
+            await romeo.presence()
+            await mercutio.presence()
+            # The same legacy name on both, and another user on one of them.
+            for gateway in ("aim.localhost", "icq.localhost"):
+                await register(romeo, password, gateway=gateway)
+                await add(romeo, f"juliet@{gateway}")
+                await romeo.expect(available(f"juliet@{gateway}"))
+            await register(mercutio, mercutios, name="mercutio", gateway="icq.localhost")
+            await add(mercutio, "benvolio@icq.localhost")
+            await mercutio.expect(available("benvolio@icq.localhost"))
+
+            await romeo.message("juliet@aim.localhost", "to the one of aim")
+            await juliet_of_aim.expect("message", text="to the one of aim")
+            await juliet_of_icq.command("send_message", to="romeo", text="from the one of icq")
+            await romeo.expect(body("juliet@icq.localhost", "from the one of icq"))
+            await benvolio_of_icq.command("send_message", to="mercutio", text="a fight!")
+            await mercutio.expect(body("benvolio@icq.localhost", "a fight!"))
+
+            await aim.call("kick", address="romeo", reason="suspended")
+            await romeo.expect(unavailable("juliet@aim.localhost"))
+            await romeo.message("juliet@icq.localhost", "still with you")
+            await juliet_of_icq.expect("message", text="still with you")
+
+            rows = {(row["component"], row["user"]): row for row in await world.gateway().users()}
+            assert {key: row["state"] for key, row in rows.items()} == {
+                ("aim.localhost", "romeo@localhost"): "refused",
+                ("icq.localhost", "romeo@localhost"): "online",
+                ("icq.localhost", "mercutio@localhost"): "online",
+            }
+            said = await aim.call("arrived", account="romeo", kind="message")
+            assert [one["fields"]["text"] for one in said] == ["to the one of aim"]
+            said = await icq.call("arrived", account="romeo", kind="message")
+            assert [one["fields"]["text"] for one in said] == ["still with you"]
+            await romeo.take_all("message[@from='aim.localhost']")  # it says that it was refused
+            await romeo.nothing_more("message")
+            await romeo.nothing_more(unavailable("juliet@icq.localhost"))
+            await mercutio.nothing_more("message")
+            for contact in ("juliet@aim.localhost", "juliet@icq.localhost"):
+                await mercutio.nothing_more(f"presence[@from='{contact}']")
+
+
+# --- what one client does to the others -------------------------------------------------------
+
+
+DEEP = "<x xmlns='urn:x'>" * 100 + "</x>" * 100
+MANY = "<x xmlns='urn:x'/>" * 3000
+LONG = "a" * 200_000
+SWELLING = '"' * 200_000  # which Prosody writes to us as 1.2 MB
+
+
+async def test_what_one_client_sends_costs_nobody_else_anything() -> None:
+    async with a_play() as play, play.world.service.user("mercutio") as friend:
+        world = play.world
+        async with world.client(await world.account("paris")) as paris:
+            await paris.presence()
+            mercutio = f"mercutio@{GATEWAY}"
+            await register(paris, world.service.emulator.passwords["tybalt"], name="tybalt")
+            before = play.gateway.output()
+            for number, inside in enumerate((DEEP, MANY)):
+                await paris.send(
+                    f"<message to='{mercutio}' type='chat' id='bad{number}'>"
+                    f"<body>hello</body>{inside}</message>"
+                )
+                error = await paris.expect(f"message[@type='error'][@id='bad{number}']")
+                assert error.condition == "not-acceptable"
+                await paris.send(f"<presence to='{mercutio}'>{inside}</presence>")
+                await paris.send(
+                    f"<iq to='{GATEWAY}' type='get' id='iq{number}'>"
+                    f"<query xmlns='jabber:iq:register'>{inside}</query></iq>"
+                )
+                answer = await paris.expect(f"iq[@type='error'][@id='iq{number}']")
+                assert answer.condition == "not-acceptable"
+                await untroubled(play.romeo, play.juliet, f"still here {number}")
+            for number, text in enumerate((LONG, SWELLING)):
+                await paris.send(
+                    f"<message to='{mercutio}' type='chat' id='long{number}'>"
+                    f"<body>{text}</body></message>"
+                )
+                error = await paris.expect(f"message[@type='error'][@id='long{number}']")
+                assert error.condition == "not-acceptable"
+            await paris.message(mercutio, "<" * 40_000)
+            assert (await friend.expect("message", sender="tybalt"))["text"] == "<" * 40_000
+            await untroubled(play.romeo, play.juliet, "and here")
+            # What the server itself does not take costs its sender his stream, and only him.
+            await paris.send(f"<message to='{mercutio}' type='chat'>{'<a/>' * 75_000}</message>")
+            with pytest.raises(NotSeen, match="the stream ended"):
+                await paris.expect("message[@id='never']")
+            await untroubled(play.romeo, play.juliet, "for ever")
+        after = play.gateway.output().removeprefix(before)
+        assert "trying again" not in after  # the link stayed
+        assert "ended by a bug" not in after
+        await play.romeo.nothing_more("presence[@type='unavailable']")
+
+
+async def untroubled(romeo: Jabber, juliet: LegacyUser, text: str) -> None:
+    await romeo.message(JULIET, text)
+    await juliet.expect("message", text=text)
+    await juliet.command("send_message", to="romeo", text=f"{text}, too")
+    await romeo.expect(body(JULIET, f"{text}, too"))
