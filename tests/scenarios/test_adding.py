@@ -1,12 +1,16 @@
 """Contacts are added: by the user, by legacy users, and what becomes of each request."""
 
 import pytest
+import trio
 from trio.testing import MockClock
 
+from gateway.xmpp.jid import Jid
+from gateway.xmpp.stanza import Presence, PresenceType
 from legacy_emu.control import Control
 from legacy_emu.events import Show
 from legacy_emu.faults import Kind
 from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G, Stage
+from tests.scenarios.awaits import watching
 from tests.scenarios.conftest import Raise
 from tests.scenarios.words import (
     CONSTRAINT,
@@ -16,8 +20,11 @@ from tests.scenarios.words import (
     NURSE,
     error,
     presence,
+    register,
+    result,
 )
 
+MAX_AWAITS, LEAST_AWAITS = 500, 40
 NICK = "<nick xmlns='http://jabber.org/protocol/nick'>Mercutio</nick>"
 
 
@@ -345,3 +352,42 @@ async def test_a_wish_survives_the_connection_that_was_to_carry_it(
     await play.expect(presence(G, ROMEO))
     await play.nothing_more()
     assert requests(legacy) == [("add", "mercutio")]
+
+
+@pytest.mark.conformance("GW-ADD-01", "GW-ADD-06", "CORE-06")
+async def test_the_user_subscribes_at_each_await_of_his_sign_on(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    """Whether the list has come or not: who is on it keeps his name, and is not added anew."""
+    [router] = play.gateway.routers
+    wishes = [
+        Presence(from_=Jid.parse(ROMEO), to=Jid.parse(one), type=PresenceType.SUBSCRIBE)
+        for one in (JULIET, NURSE)
+    ]
+
+    def subscribe() -> None:
+        for wish in wishes:
+            router.take(wish)
+
+    legacy.revoke("Nurse", "Romeo")
+    legacy.change_contact("Romeo", "Nurse", "Angelica", ("Verona",))
+    for k in range(MAX_AWAITS):
+        await play.register()
+        since = legacy.last_arrived()
+        with watching(k, subscribe) as at:
+            await play.send(presence(ORCHARD, G))
+            await trio.sleep(10)
+        if not at.has_acted:
+            break
+        await play.expect_all(presence(G, ROMEO), presence(JULIET, ROMEO, "subscribed"))
+        await play.nothing_more()
+        [added] = legacy.arrived(since, account="romeo", kind="add")
+        assert (added.fields["name"], added.fields["groups"]) == ("Angelica", ["Verona"]), k
+        legacy.deny("Nurse", "Romeo")
+        await play.expect(presence(NURSE, ROMEO, "unsubscribed"))
+        await play.send(register("<remove/>"))
+        await play.expect(result(id_="r1"))
+        for jid in (JULIET, G):
+            for type_ in ("unsubscribe", "unsubscribed", "unavailable"):
+                await play.expect(presence(jid, ROMEO, type_))
+    assert LEAST_AWAITS < k < MAX_AWAITS - 1

@@ -6,13 +6,10 @@ Whatever k is: no connection and no task is left that should not be, nobody is s
 and each message has been handed over or returned, once.
 """
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from xml.etree import ElementTree as ET
 
 import pytest
 import trio
-from trio.lowlevel import Task
 from trio.testing import MockClock
 
 from gateway.xmpp.jid import Jid
@@ -22,54 +19,13 @@ from legacy_emu.control import Control
 from legacy_emu.events import Show
 from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G, Stage
 from tests.fakes.xmpp_server import Unexpected
+from tests.scenarios.awaits import Act, watching
 from tests.scenarios.conftest import LEGACY_PLACE, Raise
 from tests.scenarios.words import REGISTER, message, presence
 
 SETTLE_SECONDS = 15
 MAX_AWAITS = 500
 LEAST_AWAITS, LEAST_AWAITS_ALONE = 40, 8  # fewer: nobody was watched
-CONNECTION = f"sessions/{G}/{ROMEO}/from the network"
-
-Act = Callable[[], object]
-
-
-class At(trio.abc.Instrument):
-    """Acts when the connection's tasks have come to their k-th await, before anything else runs.
-
-    With `alone` the awaits of the driver's tasks are not counted.
-    """
-
-    def __init__(self, k: int, act: Act, *, alone: bool = False) -> None:
-        self._left = k
-        self._act = act
-        self._alone = alone
-        self.has_acted = False
-
-    def after_task_step(self, task: Task) -> None:
-        if self.has_acted or not self._counts(task):
-            return
-        if self._left == 0:
-            self.has_acted = True
-            self._act()
-        self._left -= 1
-
-    def _counts(self, task: Task) -> bool:
-        if self._alone:
-            return task.name == CONNECTION
-        above: Task | None = task
-        while above is not None and above.name != CONNECTION:
-            above = None if above.parent_nursery is None else above.parent_nursery.parent_task
-        return above is not None
-
-
-@contextmanager
-def watching(k: int, act: Act, *, alone: bool = False) -> Generator[At, None, None]:
-    at = At(k, act, alone=alone)
-    trio.lowlevel.add_instrument(at)
-    try:
-        yield at
-    finally:
-        trio.lowlevel.remove_instrument(at)
 
 
 # --- what may happen --------------------------------------------------------------------------
