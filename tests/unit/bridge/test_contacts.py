@@ -9,6 +9,7 @@ from gateway.networks.base import (
     CommandDone,
     Contact,
     ContactChanged,
+    ContactList,
     ContactRemoved,
     ContactRequest,
     Deny,
@@ -158,3 +159,33 @@ async def test_a_network_that_cannot_deny_is_told_nothing_and_the_request_is_ove
     assert said(client, Deny, Revoke) == []
     await signs_off(play)
     await signed_on(play, net)
+
+
+@pytest.mark.conformance("GW-ADD-01", "GW-DEL-01")
+async def test_nothing_is_asked_or_removed_before_the_list_is_here(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = FakeClient.tell
+
+    def tell(client: FakeClient, *events: LegacyEvent | BaseException) -> None:
+        whole(client, *[one for one in events if not isinstance(one, ContactList)])
+
+    monkeypatch.setattr(FakeClient, "tell", tell)
+    client = await signed_on(play, net)
+    await play.send(
+        to(JULIET, "subscribe"), to(MERCUTIO, "subscribe"), to(f"nurse@{G}", "unsubscribe")
+    )
+    await play.nothing_more()
+    assert said(client, AddContact, RemoveContact) == []
+    whole(client, ContactList((Contact("juliet", "Jule", ("Verona",)), Contact("nurse"))))
+    await play.expect(f"<presence type='subscribed' from='{JULIET}' to='{ROMEO}'/>")
+    await play.nothing_more()
+    done = [
+        (type(one), one.address)
+        for one in client.sent
+        if isinstance(one, AddContact | RemoveContact)
+    ]
+    assert sorted(done, key=str) == [(AddContact, "mercutio"), (RemoveContact, "nurse")]
