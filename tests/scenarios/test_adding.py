@@ -121,7 +121,7 @@ async def test_nobody_of_that_name(
     await signed_on(play)
     contact = f"{nobody}@{G}"
     await play.send(presence(ROMEO, contact, "subscribe"))
-    await play.expect(presence(contact, ROMEO, "error", error(*ITEM_NOT_FOUND, lang="")))
+    await play.expect(presence(contact, ROMEO, "error", error(*ITEM_NOT_FOUND)))
     await play.expect(presence(contact, ROMEO, "unsubscribed"))
     await play.nothing_more()
     assert {one.address for one in legacy.contacts("Romeo")} == {"Juliet", "Nurse"}
@@ -135,7 +135,7 @@ async def test_a_list_that_is_full_and_a_contact_that_is_oneself(
     await signed_on(play)
     for contact, fault in ((MERCUTIO, CONSTRAINT), (f"romeo@{G}", FORBIDDEN)):
         await play.send(presence(ROMEO, contact, "subscribe"))
-        await play.expect(presence(contact, ROMEO, "error", error(*fault, lang="")))
+        await play.expect(presence(contact, ROMEO, "error", error(*fault)))
         await play.expect(presence(contact, ROMEO, "unsubscribed"))
     await play.nothing_more()
 
@@ -298,7 +298,7 @@ async def test_another_spelling_is_no_second_contact_and_its_going_takes_nobody_
     await signed_on(play)
     spelled = f"ju\\20liet@{G}"
     await play.send(presence(ROMEO, spelled, "subscribe"))
-    fault = await play.expect(presence(spelled, ROMEO, "error", error(*ITEM_NOT_FOUND, lang="")))
+    fault = await play.expect(presence(spelled, ROMEO, "error", error(*ITEM_NOT_FOUND)))
     assert JULIET in str(fault[0][1].text)
     await play.expect(presence(spelled, ROMEO, "unsubscribed"))
     await play.send(

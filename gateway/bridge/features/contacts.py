@@ -320,7 +320,7 @@ def _accepted(user: User, address: str, known: Known) -> None:
 
 
 def _refuse(user: User, contact: Jid, condition: Condition, type_: ErrorType, text: str) -> None:
-    fault = Fault(condition=condition, type=type_, text=text)
+    fault = Fault(condition=condition, type=type_, text=text, lang="en" if text else None)
     error = Presence(from_=contact, to=user.jid, type=PresenceType.ERROR, error=fault)
     refusal = Presence(from_=contact, to=user.jid, type=PresenceType.UNSUBSCRIBED)
     user.domain.link.send_batch([error, refusal])
