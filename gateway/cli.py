@@ -137,14 +137,17 @@ def version() -> None:
 def main() -> None:
     """Run a command; what went wrong is a line on stderr for each error, and an exit code."""
     errors: list[BaseException] = []
+    interrupted = False
     try:
-        app(standalone_mode=True)
+        app(prog_name="balcony")
     except* BalconyError as group:
         errors = _leaves(group)
     except* KeyboardInterrupt:
-        sys.exit(1)
+        interrupted = True  # what is raised right here becomes a group on some versions of Python
     for error in errors:
         print(f"balcony: {error}", file=sys.stderr)  # noqa: T201
+    if interrupted:
+        sys.exit(1)
     if errors:
         sys.exit(2 if any(isinstance(one, ConfigurationError) for one in errors) else 1)
 

@@ -83,6 +83,7 @@ def _with_flags(config: Config, fronts: list[str], control: str, accounts: list[
 
 
 async def _run(config: Config) -> None:
+    failed: BaseException | None = None
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         try:
             async with trio.open_nursery() as nursery:
@@ -93,7 +94,9 @@ async def _run(config: Config) -> None:
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
         except* (ConfigError, CannotListen) as group:
-            raise _first(group) from None
+            failed = _first(group)  # raised right here it would be a group on some Pythons
+    if failed is not None:
+        raise failed
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -91,6 +91,12 @@ need_prosody() {
     fi
 }
 
+# The store's tests run one of their own; the one that Debian may set up is left alone.
+need_postgresql() {
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ||
+        need_packages postgresql
+}
+
 need_openssl() {
     command -v openssl >/dev/null || need_packages openssl
 }

@@ -224,6 +224,7 @@ class Session:
             and not len(user.inbox)
             and not self._registration.running
             and not self._due
+            and not user.held
         )
 
     async def _wait(self) -> None:

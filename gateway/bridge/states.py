@@ -112,7 +112,7 @@ def _absent(state: State) -> Step:
         off = attrs.evolve(state, phase=Phase.SIGNING_OFF)
         return off, (Action.BOUNCE, Action.DISCONNECT)
     if state.phase is Phase.SIGNING_OFF:
-        return state, ()
+        return state, (Action.BOUNCE,)
     if state.connected:  # refused, and the old connection is not gone yet
         return attrs.evolve(state, phase=Phase.SIGNING_OFF), (Action.BOUNCE, Action.DISCONNECT)
     offline = attrs.evolve(state, phase=Phase.OFFLINE)

@@ -16,6 +16,7 @@ Three properties of expat shape this file.
 """
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -40,6 +41,9 @@ MAX_HEADER_BYTES = 16 * 1024
 RENEW_BYTES = 1024 * 1024
 
 _FEED_BYTES = 64 * 1024
+_WITHIN_QUOTES = re.compile(
+    rb"""[^'"]*(?:'[^']*'[^'"]*|"[^"]*"[^'"]*)*(?:'[^']*|"[^"]*)"""  # of an attribute, at the end
+)
 _WHITESPACE = b" \t\r\n"
 _BEGINNINGS = b"<\xef" + _WHITESPACE  # \xef begins the mark that UTF-8 may have
 _UTF_16_MARKS = b"\xff\xfe"
@@ -245,6 +249,8 @@ class ComponentStream:
                 raise StreamViolation("policy-violation", "the opening tag has no end")
             if not cut:
                 return b""
+            if _WITHIN_QUOTES.fullmatch(self._held):
+                continue  # a `>` in an attribute: expat, once shown half a tag, may put it off
             ready = bytes(self._held)
             self._held.clear()
             self._header += ready

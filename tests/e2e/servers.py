@@ -23,8 +23,12 @@ def require_program(program: str, package: str) -> None:
 
 
 def _require(present: bool, package: str) -> None:
-    if present:
-        return
+    if not present:
+        skip_or_fail(package)
+
+
+def skip_or_fail(package: str) -> None:
+    """Skip the test whose server is missing, in a line that names the package, or fail it."""
     reason = f"missing server: apt-get install {package}"
     if os.environ.get("REQUIRE_SERVERS", "0") not in ("", "0"):
         pytest.fail(reason, pytrace=False)

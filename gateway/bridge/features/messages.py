@@ -85,7 +85,7 @@ async def _body_from_user(user: User, message: Message, entry: Entry | None) -> 
     pending = Pending(message, address, entry, user.domain.new_id(), float("inf"))
     if user.phase is Phase.ONLINE and user.client is not None:
         await _hand_over(user, pending)
-    elif user.phase in _HOLDING or user.phase is Phase.ONLINE:
+    elif user.phase in _HOLDING or user.phase is Phase.ONLINE or _is_coming_back(user):
         _hold(user, pending)
     elif user.phase is Phase.REFUSED and user.refused is not None:  # AMB-20
         condition, type_ = REFUSAL_CONDITIONS[user.refused]
@@ -99,6 +99,11 @@ async def _body_from_user(user: User, message: Message, entry: Entry | None) -> 
             user.text(texts.SIGNED_OUT),
         )
     return None
+
+
+def _is_coming_back(user: User) -> bool:
+    """Say whether the user is signed off only to be signed on again: his registration changed."""
+    return user.phase is Phase.SIGNING_OFF and user.state.present
 
 
 def _hold(user: User, pending: Pending) -> None:

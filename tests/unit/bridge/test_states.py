@@ -51,6 +51,7 @@ TABLE = [
     (State(P.CRASHED, False), I.TIMER, P.OFFLINE, ()),
     # the connection ends without a word
     (State(P.ONLINE, True, True), I.ENDED, P.WAITING, (A.WITHDRAW, A.SET_TIMER)),
+    (State(P.SIGNING_OFF, True, True), I.ABSENT, P.SIGNING_OFF, (A.BOUNCE,)),
     # what comes too late
     (State(P.SIGNING_OFF, False, True), I.SIGNED_ON, P.SIGNING_OFF, ()),
     (State(P.SIGNING_OFF, False, True), I.LOST, P.SIGNING_OFF, ()),

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from gateway.host import Host, RealHost
 from gateway.store.sealing import Sealer
 from gateway.store.store import Store
+from tests.e2e.servers import skip_or_fail
 
 COMPONENT = "aim.example.net"
 KEY = bytes(range(32))
@@ -92,7 +93,8 @@ def sqlite_url(sqlite_path: Path) -> str:
 @pytest.fixture
 def postgresql_url(postgresql: str | None) -> str:
     if postgresql is None:
-        pytest.skip("there is no PostgreSQL to run")
+        skip_or_fail("postgresql")
+    assert postgresql is not None
     engine = sa.create_engine(postgresql)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
