@@ -4,6 +4,7 @@ Romeo has Juliet and the Nurse on his list, and they have him on theirs; Mercuti
 him. The legacy side is acted through `Control`, the XMPP side in literal stanzas.
 """
 
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
@@ -16,12 +17,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.host import Address
+from gateway.host import Address, RealHost
 from gateway.networks.emu import EmuNetwork, Settings
+from gateway.store.sealing import Sealer
+from gateway.store.store import Store
 from legacy_emu.control import Control
 from legacy_emu.fronts import websocket
 from legacy_emu.service import Service
-from tests.fakes.stage import Stage, stage
+from tests.fakes.stage import G, Stage, make_config, stage
 from tests.simulation.host import Machine, virtual_now
 from tests.simulation.network import SimNetwork
 from tests.simulation.trace import Trace
@@ -63,9 +66,20 @@ def legacy(service: Service) -> Control:
     return control
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store in which nothing is: to make one for each test takes as long as it."""
+    folder = tmp_path_factory.mktemp("empty-store")
+    store, host = make_config(folder, EmuNetwork, SETTINGS).store, RealHost()
+    Store.open(host, store.url, Sealer.from_file(host, store.key_file), [G]).close()
+    return folder
+
+
 @pytest.fixture
-def curtain(tmp_path: Path, service: Service, legacy: Control) -> Raise:
-    seeds = iter(range(1, 100))
+def curtain(tmp_path: Path, empty_store: Path, service: Service, legacy: Control) -> Raise:
+    for file in empty_store.iterdir():
+        shutil.copy(file, tmp_path)
+    seeds = iter(range(1, 1_000))
 
     @asynccontextmanager
     async def performance() -> AsyncGenerator[Stage, None]:
