@@ -230,6 +230,24 @@ async def test_adding_somebody_who_has_to_be_asked() -> None:
         await enemy.expect("presence", address="romeo", show="online")
 
 
+async def test_a_contact_that_is_removed_is_gone_on_both_sides() -> None:
+    async with a_play() as play:
+        world, romeo = play.world, play.romeo
+        await romeo.iq(
+            "",
+            f'<query xmlns="jabber:iq:roster"><item jid="{JULIET}" subscription="remove"/></query>',
+            "set",
+        )
+        with trio.fail_after(10):
+            while not await world.service.count("romeo", "remove"):
+                await romeo.take_all()
+        contacts = await world.service.call("contacts", address="romeo")
+        assert "Juliet" not in {one["address"] for one in contacts if one["sees"]}
+        romeo.forget()
+        await play.juliet.command("set_presence", show="away")
+        await romeo.nothing_more(f"presence[@from='{JULIET}']")
+
+
 async def test_a_service_that_is_not_there_is_waited_for() -> None:
     async with a_play() as play:
         world, romeo = play.world, play.romeo

@@ -66,3 +66,21 @@ async def test_a_signal_ends_the_demo_in_order(tmp_path: Path, number: signal.Si
     assert code == 0, demo.log_tail()
     assert list(scratch.iterdir()) == []
     assert _processes_naming(scratch) == []
+
+
+async def test_a_signal_in_the_middle_of_it_leaves_nothing_behind_either(tmp_path: Path) -> None:
+    scratch = tmp_path / "t"
+    scratch.mkdir()
+    command = [sys.executable, "-u", "-m", "scripts.demo"]
+    with trio.fail_after(TEST_SECONDS):
+        async with running(
+            "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
+        ) as demo:
+            # The gateway is being started: it is this line's successor that is under way.
+            await demo.wait_line("  start the emulated legacy service ... ok")
+            demo.process.send_signal(signal.SIGINT)
+            code = await demo.process.wait()
+    assert code == 1, demo.log_tail()
+    assert "Traceback" not in demo.output()
+    assert list(scratch.iterdir()) == []
+    assert _processes_naming(scratch) == []
