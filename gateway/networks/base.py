@@ -35,7 +35,7 @@ class Show(StrEnum):
     INVISIBLE = "invisible"
 
 
-class Link(StrEnum):
+class Strand(StrEnum):
     """One strand of a subscription between the user and a contact."""
 
     SEES = "sees"  # the user sees the contact's presence
@@ -44,7 +44,7 @@ class Link(StrEnum):
     ASKING = "asking"  # the contact has asked, the user has not answered
 
 
-Subscription = frozenset[Link]
+Subscription = frozenset[Strand]
 
 
 class TypingState(StrEnum):
@@ -236,7 +236,7 @@ class Contact:
     address: str
     name: str = ""
     groups: tuple[str, ...] = ()
-    subscription: Subscription = frozenset((Link.SEES, Link.SEEN_BY))
+    subscription: Subscription = frozenset((Strand.SEES, Strand.SEEN_BY))
     blocked: bool = False
 
 

@@ -11,12 +11,12 @@ from gateway.networks.base import (
     ContactRemoved,
     ContactRequest,
     Grant,
-    Link,
     MessageReceived,
     PresenceChanged,
     RemovedByContact,
     RequestAnswered,
     Show,
+    Strand,
     Typing,
     TypingState,
 )
@@ -33,7 +33,7 @@ async def test_the_contact_list_comes_first_and_whole(harness: Harness) -> None:
         assert isinstance(listed, ContactList)
         assert listed.complete
         assert {contact.address for contact in listed.contacts} == {"juliet", "nurse"}
-        assert all(contact.subscription >= {Link.SEES} for contact in listed.contacts)
+        assert all(contact.subscription >= {Strand.SEES} for contact in listed.contacts)
 
 
 async def test_an_empty_contact_list_is_told_too(harness: Harness) -> None:
@@ -134,8 +134,8 @@ async def test_the_answer_to_a_request_is_told(harness: Harness, granted: bool) 
         assert (answer.address, answer.granted) == ("juliet", granted)
         assert answer.reason == ("" if granted else "Too rash")
         contact = (await next_event(client, ContactChanged)).contact
-        assert (Link.SEES in contact.subscription) is granted
-        assert Link.ASKED not in contact.subscription
+        assert (Strand.SEES in contact.subscription) is granted
+        assert Strand.ASKED not in contact.subscription
 
 
 async def test_being_removed_is_told(harness: Harness) -> None:

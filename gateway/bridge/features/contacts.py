@@ -24,12 +24,12 @@ from gateway.networks.base import (
     Grant,
     InvalidAddress,
     LegacyClient,
-    Link,
     Reason,
     RemoveContact,
     RemovedByContact,
     RequestAnswered,
     Revoke,
+    Strand,
     Subscription,
 )
 from gateway.store.store import StoredRequest
@@ -77,7 +77,7 @@ async def _subscribe(user: User, address: str, reason: str) -> None:
     user.remember(address, Roster.ASKED)
     if not can_ask or address in user.adding.values():
         return  # asked when the next list is here (GW-ADD-01), or being asked
-    if listed is not None and Link.ASKED in listed.subscription:
+    if listed is not None and Strand.ASKED in listed.subscription:
         return
     ref = user.domain.new_id()
     user.adding[ref] = address
@@ -94,7 +94,7 @@ async def _subscribed(user: User, address: str) -> None:
     next sign-on; the user's server then answers by itself what he has approved.
     """
     listed = user.known(address).listed
-    is_seen = listed is not None and Link.SEEN_BY in listed.subscription
+    is_seen = listed is not None and Strand.SEEN_BY in listed.subscription
     if is_seen or await user.send(Grant(ref=user.domain.new_id(), address=address)):
         await _forget_request(user, address)
 
@@ -111,14 +111,14 @@ async def _unsubscribe(user: User, address: str) -> None:
     listed = known.listed
     strands = listed.subscription if listed is not None else frozenset()
     is_nobody = known.roster in (Roster.NONE, Roster.SHOWN)
-    if is_nobody and strands.isdisjoint((Link.SEES, Link.ASKED)):
+    if is_nobody and strands.isdisjoint((Strand.SEES, Strand.ASKED)):
         return  # an echo of his going or of his refusal (LU-DEL-02)
     user.remember(address, Roster.REFUSED)
     if await user.send(RemoveContact(ref=user.domain.new_id(), address=address)):
         user.remember(address, Roster.NONE)
     known.presence = None
     if known.listed is not None:  # whether he sees the user is another matter: GW-DEL-04
-        left = known.listed.subscription - {Link.SEES, Link.ASKED}
+        left = known.listed.subscription - {Strand.SEES, Strand.ASKED}
         known.listed = attrs.evolve(known.listed, subscription=left)
 
 
@@ -128,9 +128,9 @@ async def _unsubscribed(user: User, address: str) -> None:
     if known is not None and known.listed is not None:
         strands = known.listed.subscription
     refusal: Deny | Revoke | None = None
-    if Link.ASKING in strands or await _has_asked(user, address):  # LU-ADD-05
+    if Strand.ASKING in strands or await _has_asked(user, address):  # LU-ADD-05
         refusal = Deny(ref=user.domain.new_id(), address=address)
-    elif Link.SEEN_BY in strands:  # GW-DEL-04
+    elif Strand.SEEN_BY in strands:  # GW-DEL-04
         refusal = Revoke(ref=user.domain.new_id(), address=address)
     if user.client is None:
         return  # as in `_subscribed`
@@ -176,7 +176,7 @@ def changed(user: User, event: ContactChanged) -> None:
     contact = event.contact
     known = user.known(contact.address)
     known.listed = contact
-    if known.roster is Roster.ASKED and Link.SEES in contact.subscription:
+    if known.roster is Roster.ASKED and Strand.SEES in contact.subscription:
         _accepted(user, contact.address, known)
     else:
         presence.show_contact(user, contact.address, known)
@@ -229,7 +229,7 @@ def _granted(user: User, address: str) -> None:
     if known.roster is Roster.ASKED:
         _accepted(user, address, known)
     strands = known.listed.subscription if known.listed is not None else frozenset()
-    if known.roster is Roster.ACCEPTED and strands.isdisjoint((Link.SEEN_BY, Link.ASKING)):
+    if known.roster is Roster.ACCEPTED and strands.isdisjoint((Strand.SEEN_BY, Strand.ASKING)):
         user.ask(user.domain.addresses.jid_of(address), PresenceType.SUBSCRIBE)
 
 

@@ -7,7 +7,7 @@ owed (it is new, it asked, it left) goes to that full JID.
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import bounded, contact_presence, unavailable
 from gateway.bridge.user import Known, Roster, User
-from gateway.networks.base import InvalidAddress, Link, PresenceChanged, SetPresence, Show
+from gateway.networks.base import InvalidAddress, PresenceChanged, SetPresence, Show, Strand
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceType
 
@@ -150,7 +150,7 @@ def is_subscribed(known: Known) -> bool:
     """Say whether the user may see this contact: the network says so, or his roster has it."""
     if known.roster is Roster.REFUSED:  # he took it off; the network will hear of it
         return False
-    listed = known.listed is not None and Link.SEES in known.listed.subscription
+    listed = known.listed is not None and Strand.SEES in known.listed.subscription
     return listed or known.roster is Roster.ACCEPTED
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from gateway.errors import RemoteProtocolError
 from gateway.networks import base
-from gateway.networks.base import AddResult, Link, Reason, Refusal, Show, Stage, TypingState
+from gateway.networks.base import AddResult, Reason, Refusal, Show, Stage, Strand, TypingState
 from gateway.networks.emu import wire
 
 MAX_ADDRESS_LENGTH = 64
@@ -259,10 +259,10 @@ def _reason(text: str) -> Reason:
 
 def _contact(contact: wire.Contact) -> base.Contact:
     strands = {
-        Link.SEES: contact.sees,
-        Link.SEEN_BY: contact.seen_by,
-        Link.ASKED: contact.asked,
-        Link.ASKING: contact.asking,
+        Strand.SEES: contact.sees,
+        Strand.SEEN_BY: contact.seen_by,
+        Strand.ASKED: contact.asked,
+        Strand.ASKING: contact.asking,
     }
     return base.Contact(
         address=canonical(contact.address),

@@ -15,18 +15,18 @@ from gateway.networks.base import (
     Deny,
     LegacyCommand,
     LegacyEvent,
-    Link,
     PresenceChanged,
     RemoveContact,
     RequestAnswered,
     Revoke,
     Show,
+    Strand,
 )
 from tests.fakes.network import FakeClient, FakeNetwork
 from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G, Stage
 
 MERCUTIO = f"mercutio@{G}"
-ASKED = frozenset((Link.ASKED,))
+ASKED = frozenset((Strand.ASKED,))
 
 
 def asks(command: LegacyCommand) -> LegacyEvent | None:
@@ -62,7 +62,7 @@ def to(contact: str, type_: str) -> str:
     return f"<presence type='{type_}' from='{ROMEO}' to='{contact}'/>"
 
 
-SEEN = ContactChanged(Contact("mercutio", subscription=frozenset((Link.SEES,))))
+SEEN = ContactChanged(Contact("mercutio", subscription=frozenset((Strand.SEES,))))
 ONLINE = PresenceChanged("mercutio", Show.ONLINE)
 GRANTED = RequestAnswered(address="mercutio", granted=True)
 
