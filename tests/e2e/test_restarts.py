@@ -1,8 +1,12 @@
 """What ends and comes back: the gateway, in order or killed, and the XMPP server under it."""
 
+import contextlib
 import math
-from collections.abc import AsyncGenerator
+import signal
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 import pytest
@@ -10,6 +14,7 @@ import trio
 
 from scripts.lab.jabber import Jabber, Received
 from scripts.lab.legacy_user import LegacyUser
+from scripts.lab.processes import LOOK_AGAIN_SECONDS
 from scripts.lab.prosody import User
 from tests.e2e.world import (
     GATEWAY,
@@ -229,6 +234,87 @@ def judge_romeos(talk: Conversation, arrived: list[str]) -> None:
     # The kills did interrupt something, and the window is no excuse for everything.
     assert returned
     assert len(silent) < len(talk.kills) * AROUND_A_KILL_SECONDS / SPOKEN_SECONDS / 4
+
+
+# --- kill -9 while something is late: what the journal is for ----------------------------------
+
+MANY = 400  # more than the link has unproven at once: some are in the gateway's memory alone
+
+
+async def journal_rows(world: World) -> int:
+    """Count what is in the journal: committed, as the gateway that is killed next left it."""
+    store = sqlite3.connect(f"file:{world.config.with_suffix('.db')}?mode=ro", uri=True)
+    with contextlib.closing(store):
+        (count,) = store.execute("SELECT count(*) FROM journal").fetchone()
+        return int(count)
+
+
+async def wait_until(done: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again; the world's own deadline bounds it."""
+    while not await done():  # noqa: ASYNC110 - another process wakes nobody here
+        await trio.sleep(LOOK_AGAIN_SECONDS)
+
+
+async def test_what_was_acknowledged_to_the_network_survives_a_kill() -> None:
+    async with (
+        a_world(serving=False) as world,
+        world.service.user("juliet") as juliet,
+        world.prosody.serving() as server,
+        world.client(await world.account("romeo")) as romeo,
+    ):
+        async with world.gateway().running() as gateway:
+            await settle_in(world, romeo)
+            server.process.send_signal(signal.SIGSTOP)  # it proves nothing any more
+            texts = [f"juliet-says-{number}" for number in range(MANY)]
+            for text in texts:
+                await juliet.command("send_message", to="romeo", text=text)
+            await wait_until(partial(_all_acknowledged, world))
+            # So the service will not repeat them: from here on they are the gateway's to keep.
+            assert await journal_rows(world) == MANY
+            assert await gateway.kill() == -9
+        server.process.send_signal(signal.SIGCONT)
+        async with world.gateway().running():
+            heard: dict[str, set[str]] = {}
+            while len(heard) < MANY:
+                came = await romeo.expect("message/body")
+                heard.setdefault(came.body, set()).add(came.id)
+            await wait_until(partial(_journal_is_empty, world))
+            for came in await romeo.take_all("message/body"):
+                heard.setdefault(came.body, set()).add(came.id)
+            assert list(heard) == texts
+            assert all(len(ids) == 1 for ids in heard.values())
+
+
+async def _all_acknowledged(world: World) -> bool:
+    kept: list[str] = await world.service.call("kept", address="romeo")
+    return not kept
+
+
+async def _journal_is_empty(world: World) -> bool:
+    return await journal_rows(world) == 0
+
+
+async def test_a_message_without_an_answer_comes_back_after_a_kill() -> None:
+    async with a_world() as world, registered_romeo(world) as romeo:
+        async with world.gateway().running() as gateway:
+            await romeo.expect(available(f"echo@{GATEWAY}"))
+            await world.service.call("set_fault", kind="lose_outcomes", account="romeo")
+            await romeo.message(JULIET, "did you get this?", id_="question")
+            await wait_until(partial(_journal_holds_one, world))
+            assert await gateway.kill() == -9
+        await romeo.nothing_more("message")
+        await world.service.call("clear_faults")
+        async with world.gateway().running():
+            error = await romeo.expect("message[@type='error']")
+            assert (error.id, error.body, error.from_) == ("question", "did you get this?", JULIET)
+            assert "not known whether this message arrived" in error.text("error/stanzas:text")
+            await wait_until(partial(_journal_is_empty, world))
+            await romeo.nothing_more("message")
+        assert await world.service.count("romeo", "message") == 1  # and was not sent again
+
+
+async def _journal_holds_one(world: World) -> bool:
+    return await journal_rows(world) == 1
 
 
 # --- the XMPP server --------------------------------------------------------------------------
