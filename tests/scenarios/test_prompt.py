@@ -24,7 +24,7 @@ def found(jid: str) -> str:
     return f"<query xmlns='{NAMESPACE}'><jid>{jid}</jid></query>"
 
 
-@pytest.mark.conformance("GW-PROMPT-01", "GW-PROMPT-05")
+@pytest.mark.conformance("GW-PROMPT-01")
 async def test_the_prompt_is_preceded_by_its_description(
     autojump_clock: MockClock, play: Stage
 ) -> None:
