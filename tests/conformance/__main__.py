@@ -1,0 +1,105 @@
+"""Show which requirements the tests show: `scripts/conformance`, which prepares what this needs."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tests.conformance import page
+from tests.conformance.requirements import Case, Faulty, Requirements, from_json, load
+
+ROOT = Path(__file__).resolve().parents[2]
+TAIL_LINES = 40
+MEND = "to mend it, run scripts/conformance and commit what it writes"
+
+
+def main(
+    *,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Only say whether the page holds; run no test.")
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what needs servers.")] = False,
+    root: Annotated[Path, typer.Option(hidden=True)] = ROOT,
+) -> None:
+    """Run the tests that show requirements, and write docs/conformance.md.
+
+    Exits with 1 when one of them fails. With --summary it prints a line of totals, and exits
+    with 0 only if tier 1 is whole and the page is not stale.
+    """
+    try:
+        requirements = load(root)
+        held = summarise(root, requirements) if summary else record(root, requirements, quick=quick)
+    except Faulty as exc:
+        tell(*str(exc).splitlines())
+        held = False
+    raise typer.Exit(0 if held else 1)
+
+
+def summarise(root: Path, requirements: Requirements) -> bool:
+    """Print the totals of the page. Returns whether it is whole in tier 1, and up to date."""
+    tests = page.functions(run(root, "--collect-only", "-qq", shown=False))
+    try:
+        written = (root / page.FILE).read_text("utf-8")
+    except FileNotFoundError:
+        written = ""
+    results = page.current(requirements, tests, written)
+    stale = page.staleness(written, page.write(requirements, tests, results))
+    sys.stdout.write(f"{page.totals(requirements, results).summary}\n")
+    missing = tell_missing(requirements, results)
+    if stale:
+        tell(f"{page.FILE} is stale:" if written else f"there is no {page.FILE}:", *stale, MEND)
+    return not missing and not stale
+
+
+def record(root: Path, requirements: Requirements, *, quick: bool) -> bool:
+    """Run the tests and write the page. Returns whether none of them failed."""
+    cases = run(root, "-q", "-m", "conformance and not servers" if quick else "conformance")
+    results = page.results(requirements, cases)
+    text = page.write(requirements, page.functions(cases), results)
+    try:
+        (root / page.FILE).write_text(text, "utf-8")
+    except OSError as exc:
+        raise Faulty([f"{page.FILE}: {exc.strerror}"]) from exc
+    sys.stdout.write(f"{page.totals(requirements, results).summary}\n")
+    tell_missing(requirements, results)
+    return all(case.outcome != "failed" for case in cases)
+
+
+def run(root: Path, *options: str, shown: bool = True) -> tuple[Case, ...]:
+    """Run pytest in `root`. Returns what it says of each marked test."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--conformance-report", report, *options],
+            cwd=root,
+            check=False,
+            stdout=None if shown else subprocess.PIPE,
+            stderr=None if shown else subprocess.PIPE,
+            text=True,
+        )
+        worked = done.returncode == 0 or (shown and done.returncode == 1)
+        if not worked or not report.exists():
+            said = [] if shown else (done.stderr or done.stdout).strip().splitlines()
+            raise Faulty([*said[-TAIL_LINES:], f"pytest ended with {done.returncode}"])
+        return from_json(json.loads(report.read_text("utf-8")))
+
+
+def tell_missing(requirements: Requirements, results: dict[str, str]) -> bool:
+    """Say which rows of tier 1 are not shown. Returns whether there are any."""
+    missing = [row.id for row in requirements if row.tier == 1 and results[row.id] != page.SHOWN]
+    if missing:
+        tell("tier 1 is not whole:")
+        tell(*(f"  {id_} {results[id_] or 'not on the page'}" for id_ in missing))
+    return bool(missing)
+
+
+def tell(*lines: str) -> None:
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,137 @@
+"""Part of every test run: knows which requirements the tests name, and which of them were shown.
+
+A test that names what is no requirement ends the run before it starts. Beyond that a run is left
+alone, unless it is asked: `--conformance-report FILE` writes down what became of each marked test;
+`--hold-conformance` fails a run of all tests that has not shown a row which the page calls shown.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.conformance import page
+from tests.conformance.requirements import Case, Faulty, Requirements, check, load, to_json
+
+MEND = "run scripts/conformance, and commit what it writes"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance")
+    group.addoption(
+        "--conformance-report", type=Path, metavar="FILE", help="write what each marked test showed"
+    )
+    group.addoption(
+        "--hold-conformance",
+        action="store_true",
+        help=f"fail when a row that {page.FILE} calls shown was not shown (all tests only)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Account(config), "the account of conformance")
+
+
+class Account:
+    """What the tests of one run show."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._cases: dict[str, Case] = {}
+        self._everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(
+            config.getoption(option) for option in ("ignore", "ignore_glob", "deselect")
+        )
+        self._faults: list[str] = []
+        self._notes: list[str] = []
+
+    # --- which tests there are ---
+
+    @pytest.hookimpl(tryfirst=True)  # before any is deselected
+    def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
+        for item in items:
+            ids = [str(id_) for mark in item.iter_markers("conformance") for id_ in mark.args]
+            if ids:
+                path, line, _ = item.location
+                name = item.nodeid.partition("::")[2].partition("[")[0]
+                self._cases[item.nodeid] = Case(
+                    function=f"{Path(path).as_posix()}::{name}",
+                    line=(line or 0) + 1,
+                    ids=tuple(dict.fromkeys(ids)),
+                )
+        if self._cases:
+            try:
+                check(load(self._config.rootpath), self._cases.values())
+            except Faulty as exc:
+                raise pytest.UsageError(str(exc)) from exc
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self._everything = self._everything and not items
+
+    # --- what became of them ---
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        case = self._cases.get(report.nodeid)
+        if case is None or case.outcome == "failed":
+            return
+        if report.failed:
+            self._cases[report.nodeid] = attrs.evolve(case, outcome="failed")
+        elif report.skipped:
+            reason = _reason(report)
+            self._cases[report.nodeid] = attrs.evolve(case, outcome="skipped", reason=reason)
+        elif report.when == "call":
+            self._cases[report.nodeid] = attrs.evolve(case, outcome="passed")
+
+    # --- the end ---
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        report: Path | None = self._config.getoption("conformance_report")
+        if report is not None:
+            report.write_text(json.dumps(to_json(self._cases.values())), "utf-8")
+        if self._config.getoption("hold_conformance"):
+            self._hold_to_account()
+            if self._faults and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _hold_to_account(self) -> None:
+        if not self._everything:
+            self._notes.append(f"{page.FILE} is held to account only when all tests are run")
+            return
+        try:
+            requirements = load(self._config.rootpath)
+            written = (self._config.rootpath / page.FILE).read_text("utf-8")
+        except Faulty as exc:
+            self._faults += str(exc).splitlines()
+        except OSError as exc:
+            self._faults.append(f"{page.FILE}: {exc.strerror}; {MEND}")
+        else:
+            self._compare(requirements, written)
+
+    def _compare(self, requirements: Requirements, written: str) -> None:
+        cases = self._cases.values()
+        seen = page.results(requirements, cases)
+        for id_, result in page.read(written).items():
+            if result == page.SHOWN and seen.get(id_) != page.SHOWN:
+                now = seen.get(id_, "no requirement any more")
+                self._faults.append(f"{page.FILE} calls {id_} shown; it is {now}")
+        tests = page.functions(cases)
+        on_page = page.current(requirements, tests, written)
+        if page.staleness(written, page.write(requirements, tests, on_page)):
+            self._notes.append(f"{page.FILE} is stale: {MEND}")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._faults or self._notes:
+            terminalreporter.section("conformance")
+        for line in self._faults:
+            terminalreporter.line(line, red=True)
+        for line in self._notes:
+            terminalreporter.line(line)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return f"expected to fail: {report.wasxfail}".removesuffix(": ")
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return ""
