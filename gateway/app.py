@@ -16,6 +16,7 @@ from gateway.bridge.deliveries import Deliveries
 from gateway.bridge.domain import Domain
 from gateway.bridge.journal import FROM_USER, TO_USER, Entry, Journal
 from gateway.bridge.pacing import Gate
+from gateway.bridge.privileges import Privileges
 from gateway.bridge.router import Router
 from gateway.bridge.sessions import Sessions
 from gateway.config import ComponentConfig, Config
@@ -173,6 +174,7 @@ async def _add_domain(host: Host, gateway: Gateway, config: ComponentConfig) -> 
         link=link,
         deliveries=Deliveries(host, jid, link, journal),
         gate=Gate(host, config.sign_on_limit, config.sign_on_rate),
+        privileges=Privileges({config.domain, *config.allow}),
         accounts={Jid.parse(account.jid): account for account in accounts},
         started=trio.current_time(),
         crashed=crashed,

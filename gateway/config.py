@@ -69,6 +69,7 @@ class _Tunables:
     )
     sign_on_limit: int = attrs.field(default=10, validator=at_least(1))
     sign_on_rate: float = attrs.field(default=5.0, validator=at_least(0.01, "a second"))
+    invite_contacts: bool = False
 
 
 @attrs.frozen(kw_only=True)

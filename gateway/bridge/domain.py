@@ -3,9 +3,11 @@
 import attrs
 
 from gateway.bridge.addresses import Addresses
+from gateway.bridge.caps import Kinds
 from gateway.bridge.deliveries import Deliveries
 from gateway.bridge.journal import Journal
 from gateway.bridge.pacing import Gate
+from gateway.bridge.privileges import Privileges
 from gateway.config import ComponentConfig
 from gateway.host import Host
 from gateway.networks.base import Network
@@ -29,7 +31,9 @@ class Domain:
     deliveries: Deliveries
     gate: Gate
     accounts: dict[Jid, StoredAccount]
+    privileges: Privileges
     started: float  # trio.current_time()
+    kinds: Kinds = attrs.field(factory=Kinds)
     crashed: bool = False  # the last daemon did: what users see of contacts may be stale
     closing: bool = False
 

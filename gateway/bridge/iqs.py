@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.bridge.features import basics, disco, prompt, registration
+from gateway.bridge.features import basics, disco, prompt, registration, roster
 from gateway.bridge.user import User
 from gateway.xmpp import namespaces as ns
 from gateway.xmpp.stanza import Condition, Iq, IqType, StanzaError
@@ -15,6 +15,7 @@ ANSWERERS: dict[tuple[IqType, str, str], Answerer] = {
     (IqType.GET, "query", ns.GATEWAY): prompt.ask,
     (IqType.SET, "query", ns.GATEWAY): prompt.translate,
     (IqType.GET, "query", ns.REGISTER): registration.form,
+    (IqType.SET, "query", ns.ROSTER): roster.pushed,
     (IqType.GET, "ping", ns.PING): basics.ping,
     (IqType.GET, "query", ns.VERSION): basics.version,
     (IqType.GET, "time", ns.TIME): basics.time,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from gateway.bridge.caps import Caps, Features
 from gateway.networks.base import Show
 
 GATEWAY = ""  # stands for the gateway's own JID among the addresses a resource is available to
@@ -31,6 +32,8 @@ class _Resource:
     told_gateway: bool
     available_to: set[str] = attrs.field(factory=set)
     confirmed: bool = True
+    caps: Caps | None = None
+    features: Features | None = None  # what the client said it can do
 
 
 class Resources:
@@ -73,6 +76,32 @@ class Resources:
         if to == GATEWAY:
             known.told_gateway = True
         return new
+
+    def note_caps(self, resource: str, caps: Caps | None) -> bool:
+        """Note what a resource announces of its client. Returns whether that is news."""
+        known = self._known.get(resource)
+        if known is None or caps is None or known.caps == caps:
+            return False
+        known.caps, known.features = caps, None
+        return True
+
+    def caps(self, resource: str) -> Caps | None:
+        known = self._known.get(resource)
+        return known.caps if known is not None else None
+
+    def note_features(self, resource: str, features: Features) -> None:
+        """Note what a resource's client answered when it was asked."""
+        if (known := self._known.get(resource)) is not None:
+            known.features = features
+
+    def features(self, resource: str) -> Features | None:
+        known = self._known.get(resource)
+        return known.features if known is not None else None
+
+    def told_status(self, resource: str) -> Status | None:
+        """Return what a resource told the gateway; None: it is not here, or told it nothing."""
+        known = self._known.get(resource)
+        return known.status if known is not None and known.told_gateway else None
 
     def unavailable(self, resource: str, to: str) -> bool:
         """Note that `resource` is no longer available to `to`. Returns whether it is gone now."""

@@ -56,11 +56,15 @@ class Router:
         self._domain.deliveries.link_up()
         for session in self._sessions.of_domain(self._domain):
             session.user.resources.doubt()
+            session.sync_roster()
         self._changed.set()
 
     def link_down(self, why: str) -> None:
         self._up = False
         self._domain.deliveries.link_down()
+        self._domain.privileges.clear()
+        for session in self._sessions.of_domain(self._domain):
+            session.stop_sync()
         self._changed.set()
 
     def proven(self, upto: int) -> None:
@@ -69,7 +73,9 @@ class Router:
     def take(self, stanza: Stanza) -> None:
         """Give a stanza to the session of its sender; end what is meant for nobody."""
         user = stanza.from_.bare
-        if not self._domain.owns(user):
+        if self._domain.privileges.take(stanza):
+            self._sync_rosters(user.domain)
+        elif not self._domain.owns(user):
             self._refuse(stanza, Condition.SERVICE_UNAVAILABLE, ErrorType.CANCEL)
         elif self._domain.closing:
             self._refuse(stanza, Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT)
@@ -77,6 +83,12 @@ class Router:
             pass
         else:
             self._sessions.get(self._domain, user).take(stanza)
+
+    def _sync_rosters(self, server: str) -> None:
+        """A server says what it lets us do: there may be a better way to its users' rosters."""
+        for session in self._sessions.of_domain(self._domain):
+            if session.user.jid.domain == server:
+                session.sync_roster()
 
     def _concerns_nobody(self, stanza: Stanza, user: Jid) -> bool:
         """Say whether a stanza needs no session: nothing will come of it (AMB-06, GW-UNREG-07)."""

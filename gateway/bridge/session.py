@@ -14,7 +14,8 @@ import attrs
 import trio
 
 from gateway.bridge import iqs, texts
-from gateway.bridge.features import contacts, messages, presence, registration
+from gateway.bridge.caps import caps_of
+from gateway.bridge.features import contacts, messages, presence, registration, roster
 from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.pacing import Backoff
@@ -50,6 +51,7 @@ from gateway.networks.base import (
     UnknownEvent,
 )
 from gateway.xmpp import namespaces as ns
+from gateway.xmpp.component import LinkState
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import (
     Condition,
@@ -114,6 +116,7 @@ class Session:
         self._lost_because: tuple[Condition, ErrorType, str] | None = None
         self._said = ""  # what the service said with its last refusal
         self._registration = registration.Registration(user, self)
+        self._sync = roster.Sync(user)
 
     @property
     def name(self) -> str:
@@ -143,7 +146,7 @@ class Session:
                 typing = ("typing", str(stanza.from_), str(stanza.to))
                 self.user.inbox.put_state(typing, FromUser(stanza))
             case Iq(type=IqType.RESULT | IqType.ERROR):
-                pass  # CORE-04: nothing of ours waits for one
+                self.user.requests.take(stanza)
             case Iq() if registration.is_removal(stanza):
                 if self._take_value(stanza):
                     self._registration.give_way()
@@ -184,6 +187,19 @@ class Session:
         self._due[chore] = None
         self.user.inbox.wake()
 
+    def sync_roster(self) -> None:
+        """Bring the contact list into the user's roster, once it has been quiet for a moment."""
+        self.user.later.set("roster", roster.SETTLE_SECONDS, self._start_sync)
+
+    def stop_sync(self) -> None:
+        """The link is down: nobody can answer, and nobody would see."""
+        self._sync.stop()
+
+    def _start_sync(self) -> None:
+        is_up = self.user.domain.link.status.state is LinkState.UP
+        if is_up and self._nursery is not None and self._sync.start():
+            self._nursery.start_soon(self._sync.run, name=f"sessions/{self.name}/roster")
+
     # --- the life ---
 
     async def live(self) -> None:
@@ -223,6 +239,7 @@ class Session:
             and not user.resources
             and not len(user.inbox)
             and not self._registration.running
+            and not self._sync.running
             and not self._due
             and not user.held
         )
@@ -230,13 +247,14 @@ class Session:
     async def _wait(self) -> None:
         if self._due or len(self.user.inbox):
             return
-        own = min(self._timer_at, self._note_at, self._linger_until)
+        own = min(self._timer_at, self._note_at, self._linger_until, self.user.later.next_at)
         with trio.move_on_at(min(own, messages.deadline(self.user))):
             await self.user.inbox.wait()
 
     def _check_deadlines(self) -> None:
         now = trio.current_time()
         messages.expire(self.user, now)
+        self.user.later.run_due()
         if now >= self._timer_at:
             self._timer_at = float("inf")
             self._step(Input.TIMER)
@@ -345,6 +363,8 @@ class Session:
             new = user.resources.available(
                 resource, to, status_of(stanza), stanza.priority, answer=answer
             )
+            if user.resources.note_caps(resource, caps_of(stanza)) or new:
+                self.sync_roster()
             if new:
                 self._resource_came(resource)
             elif doubtful and user.phase is Phase.REFUSED:
@@ -536,6 +556,7 @@ class Session:
                 raise
 
     def _client_gone(self) -> None:
+        self._sync.stop()
         self.user.disconnected()
         self.user.adding.clear()
         messages.connection_lost(self.user)
@@ -575,10 +596,13 @@ class Session:
                 messages.typing(user, event)
             case ContactList():
                 contacts.listed(user, event)
+                self.sync_roster()
             case ContactChanged():
                 contacts.changed(user, event)
+                self.sync_roster()
             case ContactRemoved():
                 contacts.removed(user, event)
+                self.sync_roster()
             case CommandDone() if event.ref in user.adding:
                 contacts.added(user, event)
             case CommandFailed() if event.ref in user.adding:

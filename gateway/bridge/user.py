@@ -13,9 +13,11 @@ import attrs
 import trio
 
 from gateway.bridge import texts
+from gateway.bridge.agenda import Agenda
 from gateway.bridge.domain import Domain
 from gateway.bridge.inbox import Inbox
 from gateway.bridge.journal import Entry
+from gateway.bridge.requests import Requests
 from gateway.bridge.resources import Resources, Status
 from gateway.bridge.states import Phase, State
 from gateway.errors import ConnectionLost, RemoteProtocolError
@@ -72,19 +74,36 @@ class Roster(Enum):
 
     NONE = ""
     SHOWN = "shown"  # its presence was shown, nothing more
-    OFFERED = "offered"
+    OFFERED = "offered"  # as an item for the roster
+    INVITED = "invited"  # it asked the user to be added, on our behalf
+    DECLINED = "declined"  # the user does not want it in his roster
     ASKED = "asked"  # the user asked, the contact has not answered
     ACCEPTED = "accepted"  # the user is subscribed to the contact
-    REFUSED = "refused"
+    REFUSED = "refused"  # the user took it off, and the network does not know yet
+
+
+_NOT_IN_ROSTER = (Roster.NONE, Roster.DECLINED, Roster.REFUSED)
+
+
+@attrs.frozen
+class Card:
+    """What a roster shows of a contact."""
+
+    name: str = ""
+    groups: tuple[str, ...] = ()
 
 
 @attrs.define(eq=False)
 class Known:
-    """A contact: as the network lists it (None: it does not), and its latest presence."""
+    """A contact: as the network lists it (None: it does not), and its latest presence.
+
+    `told` is what the user's roster was last told of it; None: nothing yet.
+    """
 
     listed: Contact | None = None
     presence: PresenceChanged | None = None
     roster: Roster = Roster.NONE
+    told: Card | None = None
 
 
 @attrs.define(eq=False)
@@ -119,8 +138,16 @@ class User:
     chat_states: set[str] = attrs.field(factory=set)  # contacts the user's clients type to
     typing: dict[str, TypingState] = attrs.field(factory=dict)  # what was last shown of each
     announced: Status | None = None  # what the network was last told of the user
+    directed: dict[str, Status] = attrs.field(factory=dict)  # what single contacts were shown
     refused: Refusal | None = None  # why the last sign-on was refused
+    taken_off: set[str] = attrs.field(factory=set)  # contacts taken off the roster since sign-on
+    later: Agenda = attrs.field(init=False)
+    requests: Requests = attrs.field(init=False)
     _sending: trio.CancelScope | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.later = Agenda(self.inbox.wake)
+        self.requests = Requests(self.domain.link, self.domain.jid)
 
     @property
     def name(self) -> str:
@@ -141,6 +168,8 @@ class User:
         known = self.known(address)
         if known.roster is not roster:
             known.roster = roster
+            if roster in _NOT_IN_ROSTER:
+                known.told = None
             self.unsaved[address] = known
             self.inbox.wake()
 
@@ -151,13 +180,17 @@ class User:
             StoredContact(
                 address=address,
                 state=known.roster.value,
-                name=known.listed.name if known.listed else "",
-                groups=known.listed.groups if known.listed else (),
+                name=known.told.name if known.told else "",
+                groups=known.told.groups if known.told else (),
             )
             for address, known in unsaved.items()
             if known.roster is not Roster.NONE
         ]
         return kept, [one for one, known in unsaved.items() if known.roster is Roster.NONE]
+
+    def wishes(self, contact: Jid, type_: PresenceType) -> None:
+        """Handle a subscription stanza as if the user sent it now."""
+        self.inbox.put_own(FromUser(Presence(from_=self.jid, to=contact, type=type_)))
 
     def see(self, legacy_id: str) -> None:
         """Remember a legacy id, so that a network that repeats itself is not heard twice."""

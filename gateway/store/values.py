@@ -5,7 +5,15 @@ from datetime import datetime
 
 import attrs
 
-CONTACT_STATES = ("shown", "offered", "asked", "accepted", "refused")
+CONTACT_STATES = (
+    "shown",
+    "offered",
+    "invited",
+    "declined",
+    "asked",
+    "accepted",
+    "refused",
+)
 DIRECTIONS = ("to_user", "from_user")
 
 

@@ -7,6 +7,7 @@ minutes pass at no cost. What the XMPP side says and hears is literal stanzas.
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import attrs
@@ -81,8 +82,8 @@ class Stage:
         await self.expect(f"<presence from='{G}' to='{user.partition('/')[0]}'/>")
 
 
-def make_config(folder: Path, network: type[Network], service: object) -> Config:
-    """Return a configuration of one component, as `config.load` would."""
+def make_config(folder: Path, network: type[Network], service: object, **more: Any) -> Config:
+    """Return a configuration of one component, as `config.load` would; `more` keys of it."""
     key_file = folder / "balcony.key"
     if not key_file.exists():
         Sealer.create_key_file(key_file)
@@ -95,6 +96,7 @@ def make_config(folder: Path, network: type[Network], service: object) -> Config
         network_class=network,
         service=service,
         allow=(SERVER,),
+        **more,
     )
     return Config(
         store=StoreConfig(f"sqlite:///{folder / 'balcony.db'}", key_file),
@@ -109,11 +111,15 @@ def make_config(folder: Path, network: type[Network], service: object) -> Config
 
 @asynccontextmanager
 async def stage(
-    folder: Path, network: type[Network], service: object, machine: Machine | None = None
+    folder: Path,
+    network: type[Network],
+    service: object,
+    machine: Machine | None = None,
+    **more: Any,
 ) -> AsyncGenerator[Stage, None]:
     """Raise the curtain: the daemon runs and its link is up. At the end it is stopped in order."""
     machine = machine or Machine(1, SimNetwork(1, Trace(), LOOPBACK))
-    config = make_config(folder, network, service)
+    config = make_config(folder, network, service, **more)
     server = XmppServer(SERVER, "s3cret", 0)
     host = SimHost(machine)
     async with trio.open_nursery() as nursery:

@@ -1,7 +1,8 @@
 """The XMPP server's end of a component link, played by a test in literal stanzas.
 
-It does the handshake and answers the gateway's own pings to the server's domain, as any server
-does; everything else a test sends and expects itself. It uses nothing of the gateway.
+It does the handshake, answers the gateway's own pings to the server's domain, as any server does,
+and its questions to users' clients, as clients do that can nothing special; everything else a test
+sends and expects itself. It uses nothing of the gateway.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from tests.fakes.stanzas import COMPONENT, differences, parse, show
 
 STREAM = "http://etherx.jabber.org/streams"
 PING = "{urn:xmpp:ping}ping"
+DISCO = "{http://jabber.org/protocol/disco#info}query"
 EXPECT_SECONDS = 10
 
 
@@ -38,6 +40,7 @@ class Connection:
         self.transcript: list[str] = []
         self.ended = trio.Event()
         self.answer_pings = True
+        self.answer_disco = True
         self.opened: dict[str, str] = {}
 
     async def accept(self, stream_id: str, secret: str) -> bool:
@@ -64,6 +67,7 @@ class Connection:
             while data := await self._stream.receive_some():
                 self._feed(data)
                 await self._answer_pings()
+                await self._answer_disco()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         self.ended.set()
@@ -154,6 +158,19 @@ class Connection:
             await self._write(
                 f"<iq type='result' id='{one.get('id')}' from='{self._domain}' "
                 f"to='{one.get('from')}'/>".encode()
+            )
+
+    async def _answer_disco(self) -> None:
+        for one in [one for one in self._arrived if self.answer_disco and one.get("type") == "get"]:
+            if (question := one.find(DISCO)) is None:
+                continue
+            self._arrived.remove(one)
+            node = f" node='{question.get('node')}'" if question.get("node") else ""
+            await self._write(
+                f"<iq type='result' id='{one.get('id')}' from='{one.get('to')}' "
+                f"to='{one.get('from')}'><query xmlns='http://jabber.org/protocol/disco#info'{node}>"
+                "<identity category='client' type='pc'/>"
+                "<feature var='http://jabber.org/protocol/disco#info'/></query></iq>".encode()
             )
 
     def _feed(self, data: bytes | bytearray) -> None:

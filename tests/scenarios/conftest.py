@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import pytest
@@ -44,9 +44,12 @@ class _Place:
 
 
 class Raise(Protocol):
-    """Starts a daemon on the store of this test; the one before has to have ended."""
+    """Starts a daemon on the store of this test; the one before has to have ended.
 
-    def __call__(self) -> AbstractAsyncContextManager[Stage]: ...
+    What is given are further keys of its `[[component]]`.
+    """
+
+    def __call__(self, **more: Any) -> AbstractAsyncContextManager[Stage]: ...
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def curtain(tmp_path: Path, empty_store: Path, service: Service, legacy: Control
     seeds = iter(range(1, 1_000))
 
     @asynccontextmanager
-    async def performance() -> AsyncGenerator[Stage, None]:
+    async def performance(**more: Any) -> AsyncGenerator[Stage, None]:
         seed = next(seeds)
         machine = Machine(seed, SimNetwork(seed, Trace()))
 
@@ -91,7 +94,7 @@ def curtain(tmp_path: Path, empty_store: Path, service: Service, legacy: Control
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(machine.network.bind(LEGACY_PLACE).serve, serve)
-            async with stage(tmp_path, EmuNetwork, SETTINGS, machine) as play:
+            async with stage(tmp_path, EmuNetwork, SETTINGS, machine, **more) as play:
                 yield play
             nursery.cancel_scope.cancel()
 

@@ -32,6 +32,7 @@ GATEWAY_INFO = (
     "<feature var='jabber:iq:version'/>"
     "<feature var='urn:xmpp:ping'/>"
     "<feature var='urn:xmpp:time'/>"
+    "<feature var='http://jabber.org/protocol/rosterx'/>"
     "<feature var='jid\\20escaping'/>"
     "</query>"
 )

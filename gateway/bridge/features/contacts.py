@@ -7,10 +7,10 @@ the user's roster in the store. A contact is never announced by a `subscribed` n
 import attrs
 
 from gateway.bridge import texts
-from gateway.bridge.features import presence
+from gateway.bridge.features import presence, roster
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import REASON_CONDITIONS, bounded
-from gateway.bridge.user import FromUser, Known, Roster, User
+from gateway.bridge.user import Card, Known, Roster, User
 from gateway.networks.base import (
     AddContact,
     AddResult,
@@ -97,9 +97,13 @@ async def _subscribed(user: User, address: str) -> None:
     is_seen = listed is not None and Strand.SEEN_BY in listed.subscription
     if is_seen or await user.send(Grant(ref=user.domain.new_id(), address=address)):
         await _forget_request(user, address)
+    if user.known(address).roster is Roster.INVITED:
+        user.remember(address, Roster.OFFERED)
 
 
 async def _unsubscribe(user: User, address: str) -> None:
+    if _declines(user, address):
+        return
     if user.client is None or not user.has_list:  # done when he is on the next list
         presence.hide_contact(user, address)
         user.remember(address, Roster.REFUSED)
@@ -130,6 +134,8 @@ async def _unsubscribed(user: User, address: str) -> None:
     refusal: Deny | Revoke | None = None
     if Strand.ASKING in strands or await _has_asked(user, address):  # LU-ADD-05
         refusal = Deny(ref=user.domain.new_id(), address=address)
+    elif _declines(user, address):
+        return
     elif Strand.SEEN_BY in strands:  # GW-DEL-04
         refusal = Revoke(ref=user.domain.new_id(), address=address)
     if user.client is None:
@@ -137,6 +143,19 @@ async def _unsubscribed(user: User, address: str) -> None:
     if refusal is not None and user.client.capabilities.deny and not await user.send(refusal):
         return
     await _forget_request(user, address)
+
+
+def _declines(user: User, address: str) -> bool:
+    """Say whether the user turns down a contact that we brought, and never wants to see it again.
+
+    It was our offer, not the contact's: on the network everything stays as it is.
+    """
+    known = user.contacts.get(address)
+    if known is None or known.roster not in (Roster.INVITED, Roster.DECLINED):
+        return False
+    user.remember(address, Roster.DECLINED)
+    presence.hide_contact(user, address)
+    return True
 
 
 # --- what the network tells -------------------------------------------------------------------
@@ -168,14 +187,14 @@ def _catch_up(user: User) -> None:
             wish = PresenceType.UNSUBSCRIBE
         else:
             continue
-        contact = user.domain.addresses.jid_of(address)
-        user.inbox.put_own(FromUser(Presence(from_=user.jid, to=contact, type=wish)))
+        user.wishes(user.domain.addresses.jid_of(address), wish)
 
 
 def changed(user: User, event: ContactChanged) -> None:
     contact = event.contact
     known = user.known(contact.address)
     known.listed = contact
+    roster.note_listed(user, contact.address, known)
     if known.roster is Roster.ASKED and Strand.SEES in contact.subscription:
         _accepted(user, contact.address, known)
     else:
@@ -188,7 +207,7 @@ def removed(user: User, event: ContactRemoved) -> None:
         return
     known.listed = known.presence = None  # the network tells of his presence no longer
     presence.show_contact(user, event.address, known)
-    if known.roster is Roster.REFUSED:
+    if known.roster in (Roster.REFUSED, Roster.DECLINED):
         user.remember(event.address, Roster.NONE)
 
 
@@ -287,7 +306,10 @@ async def load(user: User) -> None:
     )
     for contact in stored:
         if contact.address not in user.unsaved:
-            user.known(contact.address).roster = Roster(contact.state)
+            known = user.known(contact.address)
+            known.roster = Roster(contact.state)
+            if contact.name or contact.groups:
+                known.told = Card(contact.name, contact.groups)
     unwritten = user.domain.journal.unwritten_seen(account_id)
     user.seen = dict.fromkeys(seen) | dict.fromkeys(unwritten) | user.seen
 
@@ -295,16 +317,20 @@ async def load(user: User) -> None:
 # --- both -------------------------------------------------------------------------------------
 
 
-def cancel_all(user: User) -> None:
+async def cancel_all(user: User) -> None:
     """End every subscription between the user and contacts: his account is going (AMB-08)."""
-    for address, known in user.contacts.items():
-        if known.roster is Roster.ACCEPTED or address in user.shown:
-            user.ask(
-                user.domain.addresses.jid_of(address),
-                PresenceType.UNSUBSCRIBE,
-                PresenceType.UNSUBSCRIBED,
-                PresenceType.UNAVAILABLE,
-            )
+    theirs = [
+        address
+        for address, known in user.contacts.items()
+        if known.roster in (Roster.ACCEPTED, Roster.INVITED) or address in user.shown
+    ]
+    for address in await roster.take_off(user, theirs):
+        user.ask(
+            user.domain.addresses.jid_of(address),
+            PresenceType.UNSUBSCRIBE,
+            PresenceType.UNSUBSCRIBED,
+            PresenceType.UNAVAILABLE,
+        )
     user.shown.clear()
     user.contacts.clear()
     user.unsaved.clear()
@@ -313,6 +339,7 @@ def cancel_all(user: User) -> None:
 def _accepted(user: User, address: str, known: Known) -> None:
     """Tell the user that he is subscribed, and show the contact (order of GW-ADD-02)."""
     user.remember(address, Roster.ACCEPTED)
+    roster.note_listed(user, address, known)
     user.ask(user.domain.addresses.jid_of(address), PresenceType.SUBSCRIBED)
     if user.phase is Phase.ONLINE:
         user.shown.pop(address, None)  # what was shown before may not have reached him

@@ -21,6 +21,7 @@ GATEWAY_FEATURES = (
     ns.VERSION,
     ns.PING,
     ns.TIME,
+    ns.ROSTER_EXCHANGE,
     JID_ESCAPING,
 )
 

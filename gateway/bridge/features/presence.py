@@ -148,7 +148,7 @@ def _answer_contact_probe(user: User, probe: Presence) -> None:
 
 def is_subscribed(known: Known) -> bool:
     """Say whether the user may see this contact: the network says so, or his roster has it."""
-    if known.roster is Roster.REFUSED:  # he took it off; the network will hear of it
+    if known.roster in (Roster.REFUSED, Roster.DECLINED):  # whatever the network says yet
         return False
     listed = known.listed is not None and Strand.SEES in known.listed.subscription
     return listed or known.roster is Roster.ACCEPTED

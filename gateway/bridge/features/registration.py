@@ -224,7 +224,7 @@ class Registration:
         if moved:  # GW-EDIT-04: the old account's contacts are no longer his
             await contacts.load(user)
             await self._life.retire()
-            contacts.cancel_all(user)
+            await contacts.cancel_all(user)
         await self._store(wanted, moved=moved)
         self._succeed()
         if old is None:  # GW-REG-05
@@ -317,7 +317,7 @@ class Registration:
         user.domain.accounts.pop(user.jid, None)
         user.account = None
         self._succeed()
-        contacts.cancel_all(user)
+        await contacts.cancel_all(user)
         user.ask(
             user.domain.jid,
             PresenceType.UNSUBSCRIBE,
