@@ -505,6 +505,7 @@ class Session:
     async def _connection(self) -> None:
         """Sign on, take what the network sends until it ends, and report how it ended."""
         assert self._connection_scope is not None
+        over = self._connection_over  # our own: at the end the next connection may have begun
         with self._connection_scope:
             try:
                 await self._sign_on_and_listen()
@@ -523,7 +524,7 @@ class Session:
         self._linger_until = float("inf")
         self._client_gone()
         self._step(Input.ENDED)
-        self._connection_over.set()
+        over.set()
 
     async def _sign_on_and_listen(self) -> None:
         user, domain = self.user, self.user.domain

@@ -1,10 +1,12 @@
-"""To act at a chosen await of a sign-on or a sign-off."""
+"""To act at a chosen await of a sign-on or a sign-off, and to count what tasks do."""
 
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import trio
 from trio.lowlevel import Task
+from trio.testing import MockClock
 
 from tests.fakes.stage import ROMEO, G
 
@@ -50,3 +52,26 @@ def watching(k: int, act: Act, *, alone: bool = False) -> Generator[At, None, No
         yield at
     finally:
         trio.lowlevel.remove_instrument(at)
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of each task, by its name."""
+
+    def __init__(self) -> None:
+        self.of: Counter[str] = Counter()
+
+    def before_task_step(self, task: Task) -> None:
+        self.of[task.name] += 1
+
+
+@contextmanager
+def counting_steps(clock: MockClock) -> Generator[Steps, None, None]:
+    """Count steps; time passes by itself, too, for with a task that spins it never would jump."""
+    steps = Steps()
+    clock.rate = 10.0
+    trio.lowlevel.add_instrument(steps)
+    try:
+        yield steps
+    finally:
+        trio.lowlevel.remove_instrument(steps)
+        clock.rate = 0.0
