@@ -3,7 +3,11 @@
 Gajim 1.7, Converse.js 14, Profanity 0.13 and go-sendxmpp 0.5 behind Prosody 0.12 and ejabberd 23.
 """
 
-from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G
+from xml.etree import ElementTree as ET
+
+import trio
+
+from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G, Stage
 from tests.scenarios.words import REGISTER, presence
 
 INFO = "http://jabber.org/protocol/disco#info"
@@ -74,3 +78,19 @@ def removes(contact: str, *, resource: str = ORCHARD, full: bool = True) -> list
         presence(ROMEO, contact, "unsubscribe"),
         presence(ROMEO, contact, "unsubscribed"),
     ]
+
+
+async def what_comes(play: Stage, stanzas: int = 1) -> list[ET.Element]:
+    """Wait for so many stanzas, whatever they are."""
+    with trio.fail_after(10):
+        return [await play.link.next_stanza() for _ in range(stanzas)]
+
+
+async def all_that_comes(play: Stage) -> list[ET.Element]:
+    """Take stanzas until none has come for a while."""
+    found: list[ET.Element] = []
+    while True:
+        with trio.move_on_after(5) as quiet:
+            found.append(await play.link.next_stanza())
+        if quiet.cancelled_caught:
+            return found

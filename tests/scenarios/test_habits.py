@@ -5,7 +5,6 @@ Whole stories of single clients stand in `test_stories.py`.
 
 import itertools
 from collections import Counter
-from xml.etree import ElementTree as ET
 
 import pytest
 import trio
@@ -28,10 +27,12 @@ from tests.scenarios.clients import (
     ORIGIN_ID,
     PAUSED,
     REQUEST,
+    all_that_comes,
     chat,
     gajims_form,
     logs_in,
     removes,
+    what_comes,
 )
 from tests.scenarios.words import (
     ITEM_NOT_FOUND,
@@ -115,7 +116,7 @@ async def test_a_payload_over_several_lines_and_an_id_of_any_shape(
 ) -> None:
     id_ = f"{UUID}:sendIQ"
     await play.send(iq("get", f"\n  <query xmlns='{INFO}'/>\n", id_=id_))
-    found = await play.link.next_stanza()
+    [found] = await what_comes(play)
     assert (found.get("type"), found.get("id"), found.get("to")) == ("result", id_, ORCHARD)
     query = f"""
       <query xmlns='{REGISTER}'>
@@ -149,7 +150,7 @@ async def test_answers_of_ours_that_bounce_are_not_answered(
     gone = error("recipient-unavailable", "wait", "404", text=False)
     ask = f"<query xmlns='{INFO}'/>"
     await play.send(iq("get", ask), iq("get", f"<query xmlns='{REGISTER}'/>", id_="r0"))
-    answers = [await play.link.next_stanza() for _ in range(2)]
+    answers = await what_comes(play, 2)
     assert [one.get("type") for one in answers] == ["result", "result"]
     await play.send(iq("error", gone), iq("error", ask + gone, id_="r0"))  # ejabberd: all of it
     await play.send(register(login("romeo", "montague")))
@@ -185,7 +186,7 @@ async def test_each_login_of_each_resource_probes_every_contact(
         await play.send(*logs_in(resource, *contacts))
         told: Counter[tuple[str | None, str | None]] = Counter()
         last: dict[str | None, str | None] = {}
-        while (found := await _next_or_none(play)) is not None:
+        for found in await all_that_comes(play):
             to, type_ = found.get("to"), found.get("type")
             assert to in (resource, ROMEO if resource == ORCHARD else BALCONY)
             assert type_ in (None, "unavailable")
@@ -201,13 +202,6 @@ async def test_each_login_of_each_resource_probes_every_contact(
         await play.nothing_more(resource)
     kinds = [one.kind for one in legacy.arrived(since, account="Romeo")]
     assert kinds == ["sign_on", "presence"]
-
-
-async def _next_or_none(play: Stage) -> ET.Element | None:
-    """Return the next stanza, or None when nothing has come for a while."""
-    with trio.move_on_after(5):
-        return await play.link.next_stanza()
-    return None
 
 
 @pytest.mark.conformance("GW-IN-01", "GW-IN-02", "GW-IN-06", "AMB-10", "AMB-28")
@@ -346,7 +340,7 @@ async def test_the_gateway_is_removed_in_the_order_of_a_server(
     await play.expect(presence(JULIET, ROMEO))
     await play.send(*removes(G, full=full))
     gone: set[str | None] = set()
-    while (found := await _next_or_none(play)) is not None:
+    for found in await all_that_comes(play):
         assert (found.get("type"), found.get("to")) in [
             ("unavailable", ROMEO),
             ("unavailable", ORCHARD),
