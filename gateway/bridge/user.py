@@ -236,7 +236,7 @@ class User:
     ) -> None:
         """Tell these resources that they are not signed on, as XEP-0100 has it (AMB-07)."""
         for one in to:
-            fault = Fault(condition=condition, type=type_, text=text)
+            fault = Fault(condition=condition, type=type_, text=text, lang="en")
             self.domain.link.send(
                 Presence(from_=self.domain.jid, to=one, type=PresenceType.ERROR, error=fault)
             )

@@ -131,7 +131,7 @@ async def test_an_edit_ends_a_refusal(
     await play.register()
     legacy.set_password("Romeo", "capulet")
     await play.send(presence(ORCHARD, G))
-    await play.expect(presence(G, ORCHARD, "error", error(*NOT_AUTHORIZED, lang="")))
+    await play.expect(presence(G, ORCHARD, "error", error(*NOT_AUTHORIZED)))
     await play.expect(presence(G, ROMEO, "unavailable"))
     await play.expect(said("*", from_=G))
     await trio.sleep(3600)

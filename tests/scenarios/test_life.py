@@ -88,7 +88,7 @@ async def test_who_is_refused_after_the_beginning_is_shown_the_gateway_no_longer
     async with curtain() as play:
         await is_greeted(play)
         await play.send(presence(ORCHARD, G))
-        await play.expect(presence(G, ORCHARD, "error", error(*NOT_AUTHORIZED, lang="")))
+        await play.expect(presence(G, ORCHARD, "error", error(*NOT_AUTHORIZED)))
         await play.expect(presence(G, ROMEO, "unavailable"))
         await play.expect(said("*", from_=G))
         await play.nothing_more()
@@ -233,7 +233,7 @@ async def test_a_beginning_with_the_service_down(
     async with curtain() as play:
         await is_greeted(play)
         await play.send(presence(ORCHARD, G))
-        await play.expect(presence(G, ORCHARD, "error", error(*TIMEOUT, lang="")))
+        await play.expect(presence(G, ORCHARD, "error", error(*TIMEOUT)))
         legacy.clear_faults()
         await play.expect(presence(G, ROMEO))
         await play.nothing_more()

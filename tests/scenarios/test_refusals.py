@@ -35,7 +35,7 @@ def sign_ons(legacy: Control) -> int:
 
 
 def fault(of: tuple[str, str, str], to: str = ORCHARD) -> str:
-    return presence(G, to, "error", error(*of, lang=""))
+    return presence(G, to, "error", error(*of))
 
 
 async def is_refused(play: Stage, of: tuple[str, str, str]) -> str:

@@ -153,7 +153,7 @@ async def test_a_removal_while_the_service_is_away_is_done_when_it_is_back(
     legacy.set_fault(Kind.DROP, moment=Moment.CONNECT)
     legacy.cut("Romeo")
     await play.expect(presence(JULIET, ROMEO, "unavailable"))
-    await play.expect(presence(G, ORCHARD, "error", error(*TIMEOUT, lang="")))
+    await play.expect(presence(G, ORCHARD, "error", error(*TIMEOUT)))
     await play.send(BURST["unsubscribe"])
     await play.nothing_more()
     legacy.clear_faults()

@@ -61,7 +61,7 @@ async def test_secrets_are_in_no_log_no_error_and_no_file(
         assert secret.encode() not in read(tmp_path), secret
     legacy.kick("Romeo", Refusal.SUSPENDED, "no more")
     await play.expect(bounced(TIMEOUT, HELD, id_="m2"))
-    await play.expect(presence(G, ORCHARD, "error", error("forbidden", "auth", "403", lang="")))
+    await play.expect(presence(G, ORCHARD, "error", error("forbidden", "auth", "403")))
     await play.expect(presence(G, ROMEO, "unavailable"))
     await play.expect(said("*", from_=G))
     await play.nothing_more()

@@ -158,7 +158,7 @@ async def test_who_has_gone_meanwhile_is_not_shown_to_who_returns(
     await play.send(presence(ORCHARD, G, "unavailable"), presence(ORCHARD, G))
     await is_told(play, ORCHARD)
     legacy.sign_off("Juliet")
-    await play.expect(presence(G, ORCHARD, "error", error(*TIMEOUT, lang="")))
+    await play.expect(presence(G, ORCHARD, "error", error(*TIMEOUT)))
     await play.expect(presence(G, ROMEO))
     await play.nothing_more()
     await play.send(presence(ORCHARD, JULIET, "probe"))

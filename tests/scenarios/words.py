@@ -20,10 +20,8 @@ TIMEOUT = ("remote-server-timeout", "wait", "504")
 CONSTRAINT = ("resource-constraint", "wait", "500")
 
 
-def error(condition: str, type_: str, code: str, *, text: bool = True, lang: str = "en") -> str:
-    """Return an error; `lang` empty: its text does not say its language."""
-    language = f" xml:lang='{lang}'" if lang else ""
-    words = f"<text xmlns='{STANZAS}'{language}>*</text>" if text else ""
+def error(condition: str, type_: str, code: str, *, text: bool = True) -> str:
+    words = f"<text xmlns='{STANZAS}' xml:lang='en'>*</text>" if text else ""
     return f"<error type='{type_}' code='{code}'><{condition} xmlns='{STANZAS}'/>{words}</error>"
 
 

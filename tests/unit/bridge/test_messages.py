@@ -157,7 +157,8 @@ async def test_after_refused_credentials_a_message_says_so(
     await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
     await play.expect(
         f"<presence type='error' from='{G}' to='{ORCHARD}'><error type='auth' code='401'>"
-        f"<not-authorized xmlns='{ERRORS}'/><text xmlns='{ERRORS}'>*</text></error></presence>"
+        f"<not-authorized xmlns='{ERRORS}'/>"
+        f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error></presence>"
     )
     await play.expect(f"<presence type='unavailable' from='{G}' to='{ROMEO}'/>")
     await play.expect(f"<message type='chat' from='{G}' to='{ROMEO}'><body>*</body></message>")
@@ -179,7 +180,8 @@ async def test_messages_are_held_in_order_while_the_user_is_signed_on(
     )
     await play.expect(
         f"<presence type='error' from='{G}' to='{ORCHARD}'><error type='wait' code='504'>"
-        f"<remote-server-timeout xmlns='{ERRORS}'/><text xmlns='{ERRORS}'>*</text></error>"
+        f"<remote-server-timeout xmlns='{ERRORS}'/>"
+        f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error>"
         "</presence>"
     )
     await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
@@ -416,7 +418,8 @@ async def test_a_kick_is_told_by_presence_and_once_by_message(
     net.clients[0].end(refusal)
     await play.expect(
         f"<presence type='error' from='{G}' to='{ORCHARD}'><error type='{type_}' code='{code}'>"
-        f"<{condition} xmlns='{ERRORS}'/><text xmlns='{ERRORS}'>*</text></error></presence>"
+        f"<{condition} xmlns='{ERRORS}'/>"
+        f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error></presence>"
     )
     await play.expect(f"<presence type='unavailable' from='{G}' to='{ROMEO}'/>")
     await play.expect(f"<message type='chat' from='{G}' to='{ROMEO}'><body>*</body></message>")
