@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,19 +118,25 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def check(requirements: Requirements, cases: Iterable[Case]) -> None:
-    """Raise Faulty when a test names what is no requirement, or one that is said not to be done."""
-    by_id, faults = requirements.by_id, {}
+def unknown(requirements: Requirements, cases: Iterable[Case]) -> list[str]:
+    """Say which tests name what is no requirement."""
+    by_id = requirements.by_id
+    return _named(cases, lambda id_: id_ not in by_id, f"names {{}}, which is not in {FILE}")
+
+
+def contradicted(requirements: Requirements, cases: Iterable[Case]) -> list[str]:
+    """Say which tests show what is said not to be done."""
+    undone = {row.id for row in requirements if row.not_done is not None}
+    return _named(cases, undone.__contains__, f"shows {{}}, which {FILE} says is not done")
+
+
+def _named(cases: Iterable[Case], wrong: Callable[[str], bool], what: str) -> list[str]:
+    found: dict[str, None] = {}
     for case in cases:
         path, _, name = case.function.partition("::")
-        place = f"{path}:{case.line}: {name}"
-        for id_ in case.ids:
-            if id_ not in by_id:
-                faults[place, id_] = f"{place} names {id_}, which is not in {FILE}"
-            elif by_id[id_].not_done is not None:
-                faults[place, id_] = f"{place} shows {id_}, which {FILE} says is not done"
-    if faults:
-        raise Faulty(faults.values())
+        for id_ in filter(wrong, case.ids):
+            found[f"{path}:{case.line}: {name} {what.format(id_)}"] = None
+    return list(found)
 
 
 def to_json(cases: Iterable[Case]) -> list[dict[str, Any]]:

@@ -271,7 +271,7 @@ async def test_clients_that_do_not_take_lists_are_left_alone(
 # --- contacts that ask to be added ------------------------------------------------------------
 
 
-@pytest.mark.conformance("GW-ROST-02", "GW-ROST-03", "AMB-13", "NICK-01", "LU-ADD-02")
+@pytest.mark.conformance("GW-ROST-02", "GW-ROST-03", "AMB-13", "LU-ADD-02")
 async def test_each_contact_asks_once_and_never_after_a_refusal(
     autojump_clock: MockClock, curtain: Raise, legacy: Control
 ) -> None:
