@@ -4,6 +4,7 @@ Does no I/O and looks at no clock. `wire.py` knows how frames look, this file wh
 `client.py` carries them.
 """
 
+import json
 import unicodedata
 from collections.abc import Iterator, Mapping
 from enum import Enum, StrEnum
@@ -19,6 +20,7 @@ from gateway.networks.emu import wire
 MAX_ADDRESS_LENGTH = 64
 MAX_CONTACTS = 10_000
 MAX_UNANSWERED = 1_000  # commands; more are failed at once
+MAX_FIELD_BYTES = 2_000  # a status or a reason, as JSON; what is longer the service refuses whole
 
 MAX_ID_LENGTH = 200
 MAX_IDS_PER_ACK = 200
@@ -427,9 +429,8 @@ def _frame(  # noqa: C901 - one row a command
 ) -> wire.ClientFrame:
     match command:
         case base.SetPresence(ref=ref):
-            return wire.SetPresence(
-                ref, command.show, command.text, command.idle_since, command.only_for
-            )
+            text = _cut(command.text)
+            return wire.SetPresence(ref, command.show, text, command.idle_since, command.only_for)
         case base.SetTyping(ref=ref):
             return wire.SetTyping(ref, command.conversation, command.state)
         case base.SendNudge(ref=ref, conversation=to):
@@ -438,7 +439,7 @@ def _frame(  # noqa: C901 - one row a command
             return wire.MarkRead(ref, to, upto)
         case base.AddContact(ref=ref, address=address):
             groups = command.groups if with_groups else ()
-            return wire.AddContact(ref, address, command.name, groups, command.reason)
+            return wire.AddContact(ref, address, command.name, groups, _cut(command.reason))
         case base.ChangeContact(ref=ref, address=address):
             groups = command.groups if with_groups else ()
             return wire.ChangeContact(ref, address, command.name, groups)
@@ -447,7 +448,7 @@ def _frame(  # noqa: C901 - one row a command
         case base.Grant(ref=ref, address=address):
             return wire.Grant(ref, address)
         case base.Deny(ref=ref, address=address, reason=reason):
-            return wire.Deny(ref, address, reason)
+            return wire.Deny(ref, address, _cut(reason))
         case base.Revoke(ref=ref, address=address):
             return wire.Revoke(ref, address)
         case base.Block(ref=ref, address=address):
@@ -462,3 +463,16 @@ def _frame(  # noqa: C901 - one row a command
             raise AssertionError("handled before")
         case _:
             assert_never(command)
+
+
+def _cut(text: str) -> str:
+    """Cut what the service would refuse for its length: the rest of a command is worth more."""
+    if _weight(text) <= MAX_FIELD_BYTES:
+        return text
+    while (weight := _weight(f"{text}…")) > MAX_FIELD_BYTES:
+        text = text[: len(text) * MAX_FIELD_BYTES // weight - 1]
+    return f"{text}…"
+
+
+def _weight(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass"))

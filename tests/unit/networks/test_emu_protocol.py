@@ -1,5 +1,6 @@
 """The state machine of the emulated service's driver, without any I/O."""
 
+import json
 from typing import Any
 
 import pytest
@@ -155,6 +156,29 @@ def test_attachments_go_as_links() -> None:
     )
     frame, _ = session().command(command)
     assert frame == wire.SendMessage("r", "juliet", "Look\nhttps://example.net/a")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x" * 1_998, "x" * 1_999, "\u2665" * 5_000, "\x00\U0001f339" * 9_000]
+)
+def test_a_status_and_a_reason_are_cut_to_what_the_service_takes(text: str) -> None:
+    made = session()
+    for command in (
+        base.SetPresence(ref="1", show=base.Show.DND, text=text),
+        base.AddContact(ref="2", address="juliet", reason=text),
+        base.Deny(ref="3", address="juliet", reason=text),
+    ):
+        frame, refused = made.command(command)
+        assert refused is None
+        assert isinstance(frame, wire.SetPresence | wire.AddContact | wire.Deny)
+        cut = frame.text if isinstance(frame, wire.SetPresence) else frame.reason
+        weight = len(json.dumps(cut, ensure_ascii=False).encode())
+        if len(text) < 1_999:
+            assert cut == text
+        else:
+            assert 1_950 < weight <= 2_000
+            assert cut.endswith("\u2026")
+            assert text.startswith(cut[:-1])
 
 
 def test_groups_stay_at_home_where_there_are_none() -> None:
