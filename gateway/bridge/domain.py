@@ -1,5 +1,7 @@
 """What the users of one component share: its JID, its network, its link, its accounts."""
 
+from collections import OrderedDict
+
 import attrs
 
 from gateway.bridge.addresses import Addresses
@@ -14,6 +16,28 @@ from gateway.networks.base import Network
 from gateway.store.store import Store, StoredAccount
 from gateway.xmpp.component import Link
 from gateway.xmpp.jid import Jid
+
+MAX_STRANGERS = 10_000
+
+
+class Strangers:
+    """Which full JIDs have been told that nobody is registered there: each once (AMB-06)."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[Jid, None] = OrderedDict()
+
+    def is_new(self, stranger: Jid) -> bool:
+        """Say whether this one has still to be told; the next time he has been."""
+        if stranger in self._told:
+            return False
+        self._told[stranger] = None
+        if len(self._told) > MAX_STRANGERS:
+            self._told.popitem(last=False)
+        return True
+
+    def forget(self, stranger: Jid) -> None:
+        """He left: whoever comes under this JID comes anew."""
+        self._told.pop(stranger, None)
 
 
 @attrs.define(eq=False)
@@ -34,6 +58,7 @@ class Domain:
     privileges: Privileges
     started: float  # trio.current_time()
     kinds: Kinds = attrs.field(factory=Kinds)
+    strangers: Strangers = attrs.field(factory=Strangers)
     crashed: bool = False  # the last daemon did: what users see of contacts may be stale
     closing: bool = False
 

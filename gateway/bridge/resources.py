@@ -24,6 +24,9 @@ class Status:
     text: str = ""
 
 
+OFFLINE = Status(Show.OFFLINE)
+
+
 @attrs.define
 class _Resource:
     status: Status
@@ -133,7 +136,7 @@ class Resources:
 
     @property
     def status(self) -> Status:
-        """The status the account should show. `Show.OFFLINE` when nobody is here."""
+        """The status the account should show. `OFFLINE` when nobody is here."""
         if not self._known:
-            return Status(Show.OFFLINE)
+            return OFFLINE
         return max(self._known.values(), key=lambda one: (one.priority, one.order)).status

@@ -73,6 +73,8 @@ class Router:
     def take(self, stanza: Stanza) -> None:
         """Give a stanza to the session of its sender; end what is meant for nobody."""
         user = stanza.from_.bare
+        if isinstance(stanza, Presence) and stanza.type is PresenceType.UNAVAILABLE:
+            self._domain.strangers.forget(stanza.from_)
         if self._domain.privileges.take(stanza):
             self._sync_rosters(user.domain)
         elif not self._domain.owns(user):

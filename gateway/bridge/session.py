@@ -19,7 +19,7 @@ from gateway.bridge.features import contacts, messages, presence, registration, 
 from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.pacing import Backoff
-from gateway.bridge.resources import GATEWAY
+from gateway.bridge.resources import GATEWAY, MAX_DIRECTED, OFFLINE
 from gateway.bridge.states import Action, Input, Phase, State, step
 from gateway.bridge.translate import REFUSAL_CONDITIONS, bounded, status_of
 from gateway.bridge.user import FromNetwork, FromUser, User
@@ -86,6 +86,7 @@ class Chore(Enum):
     """What others ask of a session's task."""
 
     GREET = "greet"  # the user is signed on
+    SHOW_DIRECTED = "show directed"  # single contacts are to be shown something of their own
     DROP_DOUBTFUL = "drop doubtful"  # who did not answer the probe after an outage is gone
     GIVE_UP = "give up"  # the XMPP link has been away for too long: everybody is gone
     END = "end"  # the daemon is shutting down
@@ -269,6 +270,8 @@ class Session:
         match chore:
             case Chore.GREET:
                 await self._greet()
+            case Chore.SHOW_DIRECTED:
+                await presence.announce_directed(self.user)
             case Chore.DROP_DOUBTFUL:
                 for resource in self.user.resources.doubtful():
                     self.user.resources.remove(resource)
@@ -339,7 +342,9 @@ class Session:
                 from_=stanza.to.bare, to=self.user.jid, type=PresenceType.UNSUBSCRIBED
             )
             self.user.domain.link.send(refusal)
-        elif stanza.type is PresenceType.AVAILABLE and not stanza.to.local:
+            return
+        to_gateway = stanza.type is PresenceType.AVAILABLE and not stanza.to.local
+        if to_gateway and self.user.domain.strangers.is_new(stanza.from_):
             presence.refuse_stranger(self.user, stanza)
 
     async def _subscription(self, stanza: Presence) -> None:
@@ -375,7 +380,22 @@ class Session:
                 self._resource_left(resource)
         elif user.resources.unavailable(resource, to):
             self._resource_left(resource)
+        if to != GATEWAY:
+            self._directed(resource, to, stanza)
         await presence.announce_status(user)
+
+    def _directed(self, resource: str, contact: str, stanza: Presence) -> None:
+        """Keep what one contact was shown: a copy of what all are, or something of its own."""
+        status = status_of(stanza) if stanza.type is PresenceType.AVAILABLE else OFFLINE
+        if len(self.user.directing) < MAX_DIRECTED:
+            self.user.directing[contact] = (resource, status)
+            self._show_directed_soon()
+
+    def _show_directed_soon(self) -> None:
+        """Once it is known whether all are shown the same: the order of copies is anybody's."""
+        self.user.later.set(
+            "directed", presence.DIRECTED_SECONDS, lambda: self.do(Chore.SHOW_DIRECTED)
+        )
 
     def _target(self, to: Jid) -> str | None:
         if not to.local:
@@ -396,6 +416,8 @@ class Session:
     def _resource_left(self, resource: str) -> None:
         full = self.user.full(resource)
         self._told_lost.discard(resource)
+        if self.user.directed:
+            self._show_directed_soon()
         if self.user.resources:  # GW-OUT-03
             presence.farewell(self.user, [full])
         else:
@@ -446,6 +468,7 @@ class Session:
         self._told_lost.clear()
         self.user.refused = None
         self.user.announced = None
+        self.user.directed.clear()
         self._due[Chore.GREET] = None
         presence.greet(self.user)
         log.info("%s: signed on", self.name)
@@ -593,6 +616,7 @@ class Session:
                     user.inbox.wake()  # a sign-off may be waiting for this
             case PresenceChanged():
                 presence.contact_changed(user, event)
+                contacts.presence_came(user, event.address)
             case Typing():
                 messages.typing(user, event)
             case ContactList():
@@ -614,7 +638,7 @@ class Session:
                 user.inbox.put_own(FromNetwork(event, client))
             case Notice():
                 if user.account and user.domain.deliveries.room_for(user.account.account_id):
-                    user.say(bounded(event.text))
+                    user.notice(bounded(event.text))
             case ReadUpTo() | NudgeReceived():
                 client.acknowledge(event.token)
             case CommandDone():
@@ -643,6 +667,7 @@ class Session:
     async def _greet(self) -> None:
         """Say to the network what it has to know first, then what was waiting for it."""
         await presence.announce_status(self.user)
+        await presence.announce_directed(self.user)
         await messages.release(self.user)
         if self.user.account is not None:
             store, account_id = self.user.domain.store, self.user.account.account_id

@@ -2,6 +2,7 @@
 
 from gateway.networks.base import Reason, Refusal
 
+LANG = "en"
 REFUSALS = {
     Refusal.WRONG_CREDENTIALS: "{title} refused your name or password. Register again with this "
     "gateway to correct them.",

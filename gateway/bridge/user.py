@@ -67,6 +67,7 @@ class FromNetwork:
 
 
 Item = FromUser | FromNetwork
+Directed = tuple[str, Status]  # which resource showed a contact what
 
 
 class Roster(Enum):
@@ -138,7 +139,8 @@ class User:
     chat_states: set[str] = attrs.field(factory=set)  # contacts the user's clients type to
     typing: dict[str, TypingState] = attrs.field(factory=dict)  # what was last shown of each
     announced: Status | None = None  # what the network was last told of the user
-    directed: dict[str, Status] = attrs.field(factory=dict)  # what single contacts were shown
+    directing: dict[str, Directed] = attrs.field(factory=dict)  # said to single contacts, by now
+    directed: dict[str, Directed] = attrs.field(factory=dict)  # what those are shown instead
     refused: Refusal | None = None  # why the last sign-on was refused
     taken_off: set[str] = attrs.field(factory=set)  # contacts taken off the roster since sign-on
     later: Agenda = attrs.field(init=False)
@@ -236,10 +238,14 @@ class User:
     ) -> None:
         """Tell these resources that they are not signed on, as XEP-0100 has it (AMB-07)."""
         for one in to:
-            fault = Fault(condition=condition, type=type_, text=text, lang="en")
+            fault = Fault(condition=condition, type=type_, text=text, lang=texts.LANG)
             self.domain.link.send(
                 Presence(from_=self.domain.jid, to=one, type=PresenceType.ERROR, error=fault)
             )
+
+    def notice(self, body: str) -> None:
+        """Pass on what the service itself says to the user (AMB-12)."""
+        self._post(body, MessageType.NORMAL)
 
     def note(self, text: str) -> None:
         """Tell the user one of our texts: many clients hide errors (NOTE-01)."""
@@ -247,10 +253,13 @@ class User:
 
     def say(self, body: str) -> None:
         """Send the user a chat message of the gateway."""
+        self._post(body, MessageType.CHAT)
+
+    def _post(self, body: str, type_: MessageType) -> None:
         message = Message(
             from_=self.domain.jid,
             to=self.jid,
-            type=MessageType.CHAT,
+            type=type_,
             id=self.domain.new_id(),
             body=body,
         )

@@ -241,7 +241,8 @@ async def test_what_a_server_says_by_itself_after_a_subscribe_of_ours_is_no_leav
     )
     await play.expect(presence(MERCUTIO, ROMEO, "unsubscribed"))  # Romeo has not asked him
     await play.nothing_more()
-    assert legacy.look("Romeo", seen_by="Mercutio").show is Show.ONLINE  # what the gateway was told
+    assert legacy.look("Romeo", seen_by="Mercutio").show is Show.DND  # he alone
+    assert legacy.look("Romeo", seen_by="Juliet").show is Show.ONLINE  # what the gateway was told
     assert len(legacy.connections()) == 1
 
 

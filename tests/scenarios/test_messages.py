@@ -426,8 +426,8 @@ async def test_a_notice_of_the_service_comes_from_the_gateway(
 ) -> None:
     await signed_on(play)
     legacy.notice("Romeo", "We close at midnight.")
-    came = await play.link.next_stanza()
-    assert (came.get("from"), came.get("to"), came[0].text) == (G, ROMEO, "We close at midnight.")
+    notice = "<body>We close at midnight.</body>"
+    await play.expect(f"<message id='*' from='{G}' to='{ROMEO}'>{notice}</message>")
     await play.nothing_more()
 
 

@@ -81,7 +81,7 @@ JULIETS_ITEM = (JULIET, "Juliet C.", "Capulets")
 NURSES_ITEM = (NURSE, "The Nurse", "")
 
 
-@pytest.mark.conformance("GW-ROST-01", "GW-ROST-02", "GW-ROST-03", "RIX-01", "RIX-02", "CAPS-01")
+@pytest.mark.conformance("GW-ROST-01", "GW-ROST-02", "GW-ROST-03", "RIX-01", "RIX-02")
 async def test_a_client_that_takes_contact_lists_is_given_it(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
@@ -101,7 +101,7 @@ async def test_a_client_that_takes_contact_lists_is_given_it(
     assert "add" not in [one.kind for one in legacy.arrived(account="romeo")]
 
 
-@pytest.mark.conformance("GW-ROST-04", "RIX-02", "CAPS-01")
+@pytest.mark.conformance("GW-ROST-04", "RIX-02")
 async def test_only_differences_are_brought_later(
     autojump_clock: MockClock, curtain: Raise, legacy: Control
 ) -> None:
@@ -203,7 +203,7 @@ async def test_an_answer_counts_only_from_who_was_asked(
     await play.nothing_more()
 
 
-@pytest.mark.conformance("RIX-02", "CAPS-01")
+@pytest.mark.conformance("RIX-02")
 async def test_one_client_of_a_kind_answers_for_all(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
@@ -221,7 +221,7 @@ async def test_one_client_of_a_kind_answers_for_all(
     await play.nothing_more()
 
 
-@pytest.mark.conformance("CAPS-01")
+@pytest.mark.conformance("RIX-02")
 async def test_a_hash_that_does_not_fit_speaks_for_nobody_else(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

@@ -83,7 +83,7 @@ async def test_a_goodbye_to_one_contact_is_none_to_the_others(
     assert legacy.look("Romeo", seen_by="Nurse").show is Show.ONLINE
     await play.send(presence(ORCHARD, NURSE, "unavailable"))
     await play.nothing_more()
-    assert is_online(legacy)
+    assert legacy.connections()
     assert [one.kind for one in legacy.arrived(since) if one.kind == "sign_off"] == []
 
 
@@ -98,7 +98,7 @@ async def test_who_came_to_contacts_alone_leaves_with_the_last_of_them(
     await play.expect(presence(JULIET, ROMEO))
     await play.send(presence(ORCHARD, JULIET, "unavailable"))
     await play.nothing_more()
-    assert is_online(legacy)
+    assert legacy.look("Romeo", seen_by="Nurse").show is Show.ONLINE
     await play.send(presence(ORCHARD, NURSE, "unavailable"))
     await is_told(play, ORCHARD)
     await play.nothing_more()

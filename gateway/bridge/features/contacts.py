@@ -38,6 +38,8 @@ from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceType
 from gateway.xmpp.xml import Element
 
+ASK_BACK_SECONDS = 2.0
+
 # --- what the user does -----------------------------------------------------------------------
 
 
@@ -247,6 +249,20 @@ def _granted(user: User, address: str) -> None:
     known = user.known(address)
     if known.roster is Roster.ASKED:
         _accepted(user, address, known)
+    if known.presence is not None:
+        _ask_back(user, address)
+    else:  # it may be on its way, and goes before
+        user.later.set(("ask back", address), ASK_BACK_SECONDS, lambda: _ask_back(user, address))
+
+
+def presence_came(user: User, address: str) -> None:
+    """A contact's presence was shown: what was to come after it comes now (GW-ADD-02)."""
+    if user.later.cancel(("ask back", address)):
+        _ask_back(user, address)
+
+
+def _ask_back(user: User, address: str) -> None:
+    known = user.known(address)
     strands = known.listed.subscription if known.listed is not None else frozenset()
     if known.roster is Roster.ACCEPTED and strands.isdisjoint((Strand.SEEN_BY, Strand.ASKING)):
         user.ask(user.domain.addresses.jid_of(address), PresenceType.SUBSCRIBE)
@@ -347,7 +363,7 @@ def _accepted(user: User, address: str, known: Known) -> None:
 
 
 def _refuse(user: User, contact: Jid, condition: Condition, type_: ErrorType, text: str) -> None:
-    fault = Fault(condition=condition, type=type_, text=text, lang="en" if text else None)
+    fault = Fault(condition=condition, type=type_, text=text, lang=texts.LANG)
     error = Presence(from_=contact, to=user.jid, type=PresenceType.ERROR, error=fault)
     refusal = Presence(from_=contact, to=user.jid, type=PresenceType.UNSUBSCRIBED)
     user.domain.link.send_batch([error, refusal])

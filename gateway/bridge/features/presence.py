@@ -4,12 +4,16 @@ What everybody may see goes to the user's bare JID and his server spreads it; wh
 owed (it is new, it asked, it left) goes to that full JID.
 """
 
+from gateway.bridge import texts
+from gateway.bridge.resources import OFFLINE, Status
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import bounded, contact_presence, unavailable
 from gateway.bridge.user import Known, Roster, User
 from gateway.networks.base import InvalidAddress, PresenceChanged, SetPresence, Show, Strand
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceType
+
+DIRECTED_SECONDS = 0.3  # how long copies of a presence may take to come
 
 
 def greet(user: User) -> None:
@@ -108,7 +112,40 @@ async def announce_status(user: User) -> None:
     if status.show is Show.OFFLINE or user.client is None or status == user.announced:
         return
     user.announced = status
-    await user.send(SetPresence(ref=user.domain.new_id(), show=status.show, text=status.text))
+    await _set_presence(user, status)
+    for address, (_, own) in user.directed.items():  # to all means to those, too
+        await _set_presence(user, own, address)
+
+
+async def announce_directed(user: User) -> None:
+    """Show single contacts what they alone were shown, where the network can (GW-OUT-04, AMB-25).
+
+    A server copies each presence to all contacts who may see it; what is no such copy was directed.
+    """
+    client = user.client
+    if client is None:
+        return  # said when there is one
+    said, user.directing = user.directing, {}
+    for address, (resource, _) in user.directed.items():
+        if resource not in user.resources:
+            said.setdefault(address, (resource, OFFLINE))
+    if not client.capabilities.per_contact_presence:
+        return
+    for address, (resource, status) in said.items():
+        told = user.resources.told_status(resource)
+        is_copy = resource not in user.resources or status == (told or user.resources.status)
+        wanted = user.resources.status if is_copy else status
+        _, shown = user.directed.pop(address, ("", user.announced))
+        if wanted != user.announced:
+            user.directed[address] = (resource, wanted)
+        if wanted != shown:
+            await _set_presence(user, wanted, address)
+
+
+async def _set_presence(user: User, status: Status, *only_for: str) -> None:
+    ref = user.domain.new_id()
+    command = SetPresence(ref=ref, show=status.show, text=status.text, only_for=only_for)
+    await user.send(command)
 
 
 def answer_probe(user: User, probe: Presence) -> None:
@@ -155,8 +192,13 @@ def is_subscribed(known: Known) -> bool:
 
 
 def refuse_stranger(user: User, presence: Presence) -> None:
-    """Tell somebody without a registration so, once for each full JID (AMB-06)."""
-    fault = Fault(condition=Condition.REGISTRATION_REQUIRED, type=ErrorType.AUTH)
+    """Tell somebody without a registration so (AMB-06)."""
+    fault = Fault(
+        condition=Condition.REGISTRATION_REQUIRED,
+        type=ErrorType.AUTH,
+        text=user.text(texts.NOT_REGISTERED),
+        lang=texts.LANG,
+    )
     user.domain.link.send(
         Presence(
             from_=presence.to,

@@ -54,18 +54,18 @@ SOFTWARE = Element(
 PSI = (identity("pc", "Ψ 0.11", "el"), identity("pc", "Psi 0.11", "en"))
 
 
-@pytest.mark.conformance("CAPS-01")
+@pytest.mark.conformance("RIX-02")
 def test_the_simple_example() -> None:
     exodus = query(identity("pc", "Exodus 0.9.1"), *reversed(FEATURES))
     assert verification(exodus) == "QgayPKawpkPSDYmwT/WM94uAlu0="
 
 
-@pytest.mark.conformance("CAPS-01")
+@pytest.mark.conformance("RIX-02")
 def test_the_complex_example() -> None:
     assert verification(query(SOFTWARE, *FEATURES, *PSI)) == "q07IKJEyjvHSyhy//CH0CxmKi8w="
 
 
-@pytest.mark.conformance("CAPS-01")
+@pytest.mark.conformance("RIX-02")
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -79,7 +79,7 @@ def test_ill_formed_answers_have_no_hash(wrong: Element) -> None:
     assert verification(wrong) is None
 
 
-@pytest.mark.conformance("CAPS-01")
+@pytest.mark.conformance("RIX-02")
 def test_kinds_are_learned_from_honest_answers_alone() -> None:
     kinds, info = Kinds(), query(feature(ns.ROSTER_EXCHANGE), feature("another"))
     ver = verification(info)
