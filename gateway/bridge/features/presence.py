@@ -151,7 +151,7 @@ async def _set_presence(user: User, status: Status, *only_for: str) -> None:
 def answer_probe(user: User, probe: Presence) -> None:
     """Answer as the contacts' server, to whoever asked (GW-IN-11, AMB-06)."""
     if user.account is None:
-        refusal = Presence(from_=probe.to, to=probe.from_, type=PresenceType.UNSUBSCRIBED)
+        refusal = Presence(from_=probe.to.bare, to=probe.from_, type=PresenceType.UNSUBSCRIBED)
         user.domain.link.send(refusal)
     elif not probe.to.local:
         online = user.phase is Phase.ONLINE
