@@ -95,8 +95,7 @@ def make_config(folder: Path, network: type[Network], service: object, **more: A
         network="fake",
         network_class=network,
         service=service,
-        allow=(SERVER,),
-        **more,
+        **({"allow": (SERVER,)} | more),
     )
     return Config(
         store=StoreConfig(f"sqlite:///{folder / 'balcony.db'}", key_file),

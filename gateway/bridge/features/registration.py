@@ -44,7 +44,8 @@ log = logging.getLogger(__name__)
 
 VERIFY_SECONDS = 45.0  # below the usual 60 s of clients (AMB-05)
 MAX_WAITING = 5
-FORM_TYPES = frozenset((ns.REGISTER, f"{ns.REGISTER}:changepassword", f"{ns.REGISTER}:cancel"))
+FORM_TYPES = frozenset((ns.REGISTER, f"{ns.REGISTER}:changepassword"))
+CANCELLATION = f"{ns.REGISTER}:cancel"  # it would be asked for at a removal, which asks nothing
 
 
 class Life(Protocol):
@@ -141,7 +142,10 @@ def understand(user: User, iq: Iq) -> Submission | None:
     if submitted.attributes.get("type") != "submit":
         raise StanzaError(Condition.BAD_REQUEST, "This is not a submitted form.")
     values = _form_values(submitted)
-    if values.pop("FORM_TYPE", ns.REGISTER) not in FORM_TYPES:
+    form_type = values.pop("FORM_TYPE", ns.REGISTER)
+    if form_type == CANCELLATION:  # REG7-07
+        raise StanzaError(Condition.UNEXPECTED_REQUEST, "Nobody has asked for this form.")
+    if form_type not in FORM_TYPES:
         raise StanzaError(Condition.BAD_REQUEST, "This form belongs to something else.")
     return Submission(iq, values)
 
