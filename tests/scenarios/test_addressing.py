@@ -84,7 +84,7 @@ async def test_what_is_begun_with_a_stranger_comes_from_bare_jids(
         await play.send(presence(BENVOLIO, f"{to}/aloft", "probe"))
         await play.expect(presence(to, BENVOLIO, "unsubscribed"))
         await play.send(presence(BENVOLIO_BARE, f"{to}/aloft", "subscribe"))
-        fault = error(*REGISTRATION_REQUIRED, text=False)
+        fault = error(*REGISTRATION_REQUIRED)
         await play.expect(presence(f"{to}/aloft", BENVOLIO_BARE, "error", fault))
         await play.expect(presence(to, BENVOLIO_BARE, "unsubscribed"))
     await play.nothing_more(BENVOLIO)
