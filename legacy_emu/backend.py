@@ -41,13 +41,14 @@ from legacy_emu.events import (
     TypingState,
 )
 from legacy_emu.names import NameRefused, canonical
-from legacy_emu.people import Kept, Person, Relation, Session
+from legacy_emu.people import Avatar, Kept, Person, Relation, Session
 from legacy_emu.policy import Policy
 from legacy_emu.record import Record
 
 MAX_FOUND = 50
 MAX_DISPLAY_LENGTH = 200
 MAX_FIELDS = 20
+MAX_AVATAR_BYTES = 64 * 1024
 MAX_FIELD_BYTES = 2_000  # names, groups, reasons, status texts
 
 
@@ -557,6 +558,17 @@ class Backend:
         other = self.person(address)
         self._note(self.person(asker), "profile", contact=other.address)
         return other.address, {"name": other.name, **other.profile}
+
+    def set_avatar(self, address: str, avatar: Avatar | None) -> None:
+        """Change somebody's picture; None takes it away."""
+        if avatar is not None and len(avatar.data) > MAX_AVATAR_BYTES:
+            raise RequestRefused(Reason.TOO_LONG, f"a picture has at most {MAX_AVATAR_BYTES} bytes")
+        self.person(address).avatar = avatar
+
+    def avatar(self, asker: str, address: str) -> Avatar | None:
+        other = self.person(address)
+        self._note(self.person(asker), "avatar", contact=other.address)
+        return other.avatar
 
     def search(self, asker: str, fields: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:
         """Find people all of whose given fields contain what was asked for."""

@@ -6,6 +6,7 @@ offers the same over WebSocket: a request `{"id", "action", "arguments"}` is ans
 service. `docs/emulator.md` has the table of actions.
 """
 
+import base64
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,10 +19,18 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from legacy_emu import events
-from legacy_emu.events import Look, Refusal, RequestRefused, Show, SignOnRefused, TypingState
+from legacy_emu.events import (
+    Look,
+    Reason,
+    Refusal,
+    RequestRefused,
+    Show,
+    SignOnRefused,
+    TypingState,
+)
 from legacy_emu.faults import Connection, Fault, Kind, Moment
 from legacy_emu.names import NameRefused, canonical
-from legacy_emu.people import Person, Session
+from legacy_emu.people import Avatar, Person, Session
 from legacy_emu.policy import Policy
 from legacy_emu.record import Entry
 from legacy_emu.service import Service
@@ -324,6 +333,14 @@ class Control:
     def replay(self, address: str) -> int:
         """Send an account its last values again, acknowledged or not; returns how many."""
         return self._backend.replay(address)
+
+    def set_avatar(self, address: str, data: str, media_type: str = "image/png") -> None:
+        """Give an account a picture, in base64; empty: none."""
+        try:
+            picture = base64.b64decode(data, validate=True)
+        except ValueError as exc:
+            raise RequestRefused(Reason.REFUSED, f"data is not base64: {exc}") from exc
+        self._backend.set_avatar(address, Avatar(picture, media_type) if picture else None)
 
     def notice(self, address: str, text: str) -> None:
         """Let the service itself say something to an account."""

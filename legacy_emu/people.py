@@ -36,6 +36,14 @@ class Kept:
     ref: str = ""
 
 
+@attrs.frozen
+class Avatar:
+    """A picture somebody shows of himself."""
+
+    data: bytes = attrs.field(repr=False)
+    media_type: str
+
+
 @attrs.define(eq=False)
 class Session:
     """One sign-on."""
@@ -58,6 +66,7 @@ class Person:
     name: str = ""
     consent: bool | None = None  # None: as the service has it
     profile: dict[str, str] = attrs.field(factory=dict)
+    avatar: Avatar | None = None
     relations: dict[str, Relation] = attrs.field(factory=dict, repr=False)
     sessions: list[Session] = attrs.field(factory=list, repr=False)
     kept: dict[str, Kept] = attrs.field(factory=dict, repr=False)

@@ -10,6 +10,7 @@ CAPABILITIES = (
     "edits",
     "read",
     "profile",
+    "avatar",
     "search",
     "block",
     "nudge",

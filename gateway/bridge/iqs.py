@@ -1,13 +1,21 @@
 """Which feature answers which iq: a table, by type and payload namespace (CORE-03)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from gateway.bridge.features import basics, disco, prompt, registration, roster
+from gateway.bridge.features import (
+    basics,
+    disco,
+    prompt,
+    registration,
+    roster,
+    vcard,
+)
 from gateway.bridge.user import User
 from gateway.xmpp import namespaces as ns
 from gateway.xmpp.stanza import Condition, Iq, IqType, StanzaError
 
 Answerer = Callable[[User, Iq], Iq]
+Starter = Callable[[User, Iq], Awaitable[None]]
 
 ANSWERERS: dict[tuple[IqType, str, str], Answerer] = {
     (IqType.GET, "query", ns.DISCO_INFO): disco.info,
@@ -19,6 +27,11 @@ ANSWERERS: dict[tuple[IqType, str, str], Answerer] = {
     (IqType.GET, "ping", ns.PING): basics.ping,
     (IqType.GET, "query", ns.VERSION): basics.version,
     (IqType.GET, "time", ns.TIME): basics.time,
+    (IqType.GET, "query", ns.AGENTS): disco.agents,
+    (IqType.SET, "vCard", ns.VCARD): vcard.refuse,
+}
+STARTERS: dict[tuple[IqType, str, str], Starter] = {
+    (IqType.GET, "vCard", ns.VCARD): vcard.get,
 }
 
 
@@ -29,6 +42,13 @@ def is_registration(iq: Iq) -> bool:
         and iq.payload is not None
         and (iq.payload.name, iq.payload.xmlns) == ("query", ns.REGISTER)
     )
+
+
+def starter(iq: Iq) -> Starter | None:
+    """Return what begins to answer an iq that the network has to be asked about, if it is one."""
+    if iq.payload is None:
+        return None
+    return STARTERS.get((iq.type, iq.payload.name, iq.payload.xmlns))
 
 
 def answer(user: User, iq: Iq) -> Iq:

@@ -303,11 +303,15 @@ class Session:
             case Message():
                 await messages.from_user(self.user, item.stanza, item.entry)
             case Iq():
-                self._iq(item.stanza)
+                await self._iq(item.stanza)
         self.in_hand = None
 
-    def _iq(self, iq: Iq) -> None:
+    async def _iq(self, iq: Iq) -> None:
         try:
+            starter = iqs.starter(iq)
+            if starter is not None:
+                await starter(self.user, iq)
+                return
             if not iqs.is_registration(iq):
                 self.user.domain.link.send(iqs.answer(self.user, iq))
                 return
@@ -583,6 +587,8 @@ class Session:
         self._sync.stop()
         self.user.disconnected()
         self.user.adding.clear()
+        for ref in list(self.user.awaited):
+            self.user.answered(ref)
         messages.connection_lost(self.user)
 
     def _lost(self, why: str, retry_after: float | None) -> None:
@@ -628,6 +634,8 @@ class Session:
             case ContactRemoved():
                 contacts.removed(user, event)
                 self.sync_roster()
+            case CommandDone() | CommandFailed() if user.answered(event.ref, event):
+                pass
             case CommandDone() if event.ref in user.adding:
                 contacts.added(user, event)
             case CommandFailed() if event.ref in user.adding:

@@ -6,7 +6,7 @@ no lock. Nothing here is durable by itself: what must survive a restart goes to 
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 import attrs
@@ -22,11 +22,14 @@ from gateway.bridge.resources import Resources, Status
 from gateway.bridge.states import Phase, State
 from gateway.errors import ConnectionLost, RemoteProtocolError
 from gateway.networks.base import (
+    CommandAnswer,
+    CommandFailed,
     Contact,
     LegacyClient,
     LegacyCommand,
     LegacyEvent,
     PresenceChanged,
+    Reason,
     Refusal,
     SignedOff,
     TypingState,
@@ -67,6 +70,7 @@ class FromNetwork:
 
 
 Item = FromUser | FromNetwork
+TakeAnswer = Callable[[CommandAnswer], None]
 Directed = tuple[str, Status]  # which resource showed a contact what
 
 
@@ -135,6 +139,7 @@ class User:
     held: deque[Pending] = attrs.field(factory=deque)
     pending: dict[str, Pending] = attrs.field(factory=dict)
     adding: dict[str, str] = attrs.field(factory=dict)  # ref of AddContact -> address
+    awaited: dict[str, TakeAnswer] = attrs.field(factory=dict)  # ref of a command -> who waits
     seen: dict[str, None] = attrs.field(factory=dict)
     chat_states: set[str] = attrs.field(factory=set)  # contacts the user's clients type to
     typing: dict[str, TypingState] = attrs.field(factory=dict)  # what was last shown of each
@@ -217,6 +222,17 @@ class User:
             finally:
                 self._sending = None
         return False
+
+    def await_answer(self, ref: str, take: TakeAnswer) -> None:
+        """Have `take` called with the network's answer to the command `ref`, once."""
+        self.awaited[ref] = take
+
+    def answered(self, ref: str, answer: CommandAnswer | None = None) -> bool:
+        """Give an answer to whoever waits for it; None: there will be none. Returns if one did."""
+        take = self.awaited.pop(ref, None)
+        if take is not None:
+            take(answer or CommandFailed(ref, Reason.UNREACHABLE))
+        return take is not None
 
     def disconnected(self) -> None:
         """Note that the client is gone; a send that still waits for it ends."""

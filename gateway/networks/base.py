@@ -364,6 +364,9 @@ class CommandFailed:
     text: str = ""
 
 
+CommandAnswer = CommandDone | CommandFailed
+
+
 @attrs.frozen
 class UnknownEvent:
     """Something came that this driver does not know; logged, and otherwise left alone."""
@@ -500,6 +503,12 @@ class Unblock(Command):
 
 @attrs.frozen
 class Profile:
+    """What a network tells of somebody.
+
+    `fields` that all networks name alike: name, nick, birthday, city, country, phone, email, url,
+    about. A network's own come under whatever name it has for them.
+    """
+
     address: str
     fields: Mapping[str, str]
 

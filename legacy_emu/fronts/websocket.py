@@ -4,6 +4,7 @@ The reader acts on each frame at once and never waits; all that goes to the clie
 events alike, stands in one queue, which one writer empties. `docs/emulator.md` has the frames.
 """
 
+import base64
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -282,6 +283,11 @@ class Conversation:
                 backend.mark_read(own, to, upto)
             case wire.FetchProfile(address=address):
                 return wire.Done(ref, profiles=(wire.Profile(*backend.profile(own, address)),))
+            case wire.FetchAvatar(address=address):
+                found_avatar = backend.avatar(own, address)
+                if found_avatar is not None:
+                    picture = base64.b64encode(found_avatar.data).decode()
+                    return wire.Done(ref, avatar=picture, avatar_type=found_avatar.media_type)
             case wire.Search(fields=fields):
                 found = backend.search(own, fields)
                 return wire.Done(ref, profiles=tuple(wire.Profile(*each) for each in found))
@@ -315,6 +321,7 @@ _NEEDS = {
     wire.Nudge: "nudge",
     wire.MarkRead: "read",
     wire.FetchProfile: "profile",
+    wire.FetchAvatar: "avatar",
     wire.Search: "search",
 }
 

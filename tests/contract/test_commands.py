@@ -170,7 +170,7 @@ FAILS = [
     (Block(ref="x", address="nobody"), Reason.UNKNOWN_ADDRESS),
     (Unblock(ref="x", address="nobody"), Reason.UNKNOWN_ADDRESS),
     (FetchProfile(ref="x", address="nobody"), Reason.UNKNOWN_ADDRESS),
-    (FetchAvatar(ref="x", address="juliet"), Reason.UNSUPPORTED),
+    (FetchAvatar(ref="x", address="nobody"), Reason.UNKNOWN_ADDRESS),
     (MarkRead(ref="x", conversation="nobody", upto="1"), Reason.UNKNOWN_ADDRESS),
     (SetTyping(ref="x", conversation="nobody", state=TypingState.IDLE), Reason.UNKNOWN_ADDRESS),
     (SendNudge(ref="x", conversation="nobody"), Reason.UNKNOWN_ADDRESS),
@@ -197,6 +197,8 @@ async def test_people_are_found_and_shown(harness: Harness) -> None:
         shown = await ask_of(client, FetchProfile(ref="1", address="juliet"), CommandDone)
         assert isinstance(shown.result, Profile)
         assert shown.result.address == "juliet"
+        picture = await ask_of(client, FetchAvatar(ref="4", address="juliet"), CommandDone)
+        assert picture.result is None
         found = await ask_of(client, Search(ref="2", fields={"name": "JULI"}), CommandDone)
         assert isinstance(found.result, tuple)
         assert [profile.address for profile in found.result] == ["juliet"]

@@ -33,6 +33,7 @@ GATEWAY_INFO = (
     "<feature var='urn:xmpp:ping'/>"
     "<feature var='urn:xmpp:time'/>"
     "<feature var='http://jabber.org/protocol/rosterx'/>"
+    "<feature var='vcard-temp'/>"
     "<feature var='jid\\20escaping'/>"
     "</query>"
 )
@@ -42,6 +43,7 @@ CONTACT_INFO = (
     f"<feature var='{INFO}'/>"
     "<feature var='http://jabber.org/protocol/chatstates'/>"
     "<feature var='urn:xmpp:ping'/>"
+    "<feature var='vcard-temp'/>"
     "</query>"
 )
 

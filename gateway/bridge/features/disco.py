@@ -22,6 +22,7 @@ GATEWAY_FEATURES = (
     ns.PING,
     ns.TIME,
     ns.ROSTER_EXCHANGE,
+    ns.VCARD,
     JID_ESCAPING,
 )
 
@@ -47,6 +48,20 @@ def items(user: User, iq: Iq) -> Iq:
     return result_of(iq, Element("query", ns.DISCO_ITEMS))
 
 
+def agents(user: User, iq: Iq) -> Iq:
+    """Answer the discovery of old: there is one agent, the gateway itself (GW-DISC-02, AMB-21)."""
+    if iq.to.local:
+        raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+    description = user.domain.network.description
+    said = [
+        Element("name", ns.AGENTS, {}, (description.title,)),
+        Element("service", ns.AGENTS, {}, (description.kind,)),
+        *(Element(name, ns.AGENTS) for name in ("transport", "register")),
+    ]
+    agent = Element("agent", ns.AGENTS, {"jid": str(user.domain.jid)}, tuple(said))
+    return result_of(iq, Element("query", ns.AGENTS, {}, (agent,)))
+
+
 def _contact_info(user: User, iq: Iq) -> Iq:
     if user.account is None or not is_known(user, iq):
         raise StanzaError(Condition.SERVICE_UNAVAILABLE)
@@ -58,7 +73,8 @@ def _contact_info(user: User, iq: Iq) -> Iq:
 
 
 def contact_features(capabilities: Capabilities) -> tuple[str, ...]:
-    return (ns.DISCO_INFO, *((ns.CHAT_STATES,) if capabilities.typing else ()), ns.PING)
+    typing = (ns.CHAT_STATES,) if capabilities.typing else ()
+    return (ns.DISCO_INFO, *typing, ns.PING, ns.VCARD)
 
 
 def is_known(user: User, iq: Iq) -> bool:

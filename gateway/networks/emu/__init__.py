@@ -19,6 +19,7 @@ CAPABILITIES = Capabilities(
     edits=True,
     read=True,
     profile=True,
+    avatar=True,
     search=True,
     block=True,
     nudge=True,

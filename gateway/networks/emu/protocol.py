@@ -4,6 +4,7 @@ Does no I/O and looks at no clock. `wire.py` knows how frames look, this file wh
 `client.py` carries them.
 """
 
+import base64
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -344,6 +345,8 @@ def _result(command: base.LegacyCommand, frame: wire.Done) -> object:
             if len(frame.profiles) != 1:
                 raise RemoteProtocolError(f"{len(frame.profiles)} profiles came, expected one")
             return _profile(frame.profiles[0])
+        case base.FetchAvatar():
+            return _avatar(frame)
         case base.Search():
             return tuple(_profile(profile) for profile in frame.profiles)
         case _:
@@ -359,6 +362,16 @@ def _add_result(text: str) -> AddResult:
 
 def _profile(profile: wire.Profile) -> base.Profile:
     return base.Profile(canonical(profile.address), profile.fields)
+
+
+def _avatar(frame: wire.Done) -> base.Avatar | None:
+    if not frame.avatar:
+        return None
+    try:
+        data = base64.b64decode(frame.avatar, validate=True)
+    except ValueError as exc:
+        raise RemoteProtocolError(f"a picture is not in base64: {exc}") from exc
+    return base.Avatar(data, frame.avatar_type)
 
 
 def _mended(value: Any) -> Any:
@@ -457,9 +470,11 @@ def _frame(  # noqa: C901 - one row a command
             return wire.Unblock(ref, address)
         case base.FetchProfile(ref=ref, address=address):
             return wire.FetchProfile(ref, address)
+        case base.FetchAvatar(ref=ref, address=address):
+            return wire.FetchAvatar(ref, address)
         case base.Search(ref=ref, fields=fields):
             return wire.Search(ref, dict(fields))
-        case base.SendMessage() | base.FetchAvatar():
+        case base.SendMessage():
             raise AssertionError("handled before")
         case _:
             assert_never(command)

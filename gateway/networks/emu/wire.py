@@ -162,6 +162,12 @@ class FetchProfile:
 
 
 @attrs.frozen
+class FetchAvatar:
+    ref: str
+    address: str
+
+
+@attrs.frozen
 class Search:
     ref: str
     fields: Mapping[str, str]
@@ -193,6 +199,7 @@ ClientFrame = (
     | Nudge
     | MarkRead
     | FetchProfile
+    | FetchAvatar
     | Search
     | Ping
     | Unknown
@@ -352,11 +359,16 @@ class Profile:
 
 @attrs.frozen
 class Done:
-    """Command `ref` was carried out: with a word for an answer, or with profiles."""
+    """Command `ref` was carried out: with a word for an answer, with profiles, with a picture.
+
+    The picture is in base64; empty: there is none.
+    """
 
     ref: str
     result: str = ""
     profiles: tuple[Profile, ...] = ()
+    avatar: str = attrs.field(default="", repr=False)
+    avatar_type: str = ""
 
 
 @attrs.frozen
@@ -421,6 +433,7 @@ CLIENT_FRAMES: Mapping[str, type[ClientFrame]] = {
     "nudge": Nudge,
     "mark_read": MarkRead,
     "fetch_profile": FetchProfile,
+    "fetch_avatar": FetchAvatar,
     "search": Search,
     "ping": Ping,
 }

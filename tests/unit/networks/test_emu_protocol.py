@@ -29,7 +29,7 @@ def tell(session: Session, frame: wire.ServerFrame) -> list[base.LegacyEvent]:
 
 
 def test_capabilities_are_what_both_sides_have() -> None:
-    signed_on = session(("typing", "avatar", "telepathy")).signed_on
+    signed_on = session(("typing", "devices", "telepathy")).signed_on
     assert signed_on is not None
     assert signed_on.capabilities == base.Capabilities(typing=True)
 
@@ -122,6 +122,7 @@ def test_an_answer_nobody_waits_for_is_left_alone() -> None:
     [
         (base.AddContact(ref="r", address="juliet"), wire.Done("r", "perhaps")),
         (base.FetchProfile(ref="r", address="juliet"), wire.Done("r")),
+        (base.FetchAvatar(ref="r", address="juliet"), wire.Done("r", avatar="not base64")),
     ],
 )
 def test_a_result_that_is_none_is_refused(
@@ -131,6 +132,13 @@ def test_a_result_that_is_none_is_refused(
     made.command(command)
     with pytest.raises(RemoteProtocolError):
         tell(made, answer)
+
+
+def test_a_picture_comes_as_bytes() -> None:
+    made = session()
+    made.command(base.FetchAvatar(ref="r", address="juliet"))
+    picture = wire.Done("r", avatar="iVBORw==", avatar_type="image/png")
+    assert tell(made, picture) == [base.CommandDone("r", base.Avatar(b"\x89PNG", "image/png"))]
 
 
 def test_commands_without_an_answer_do_not_pile_up() -> None:

@@ -69,6 +69,10 @@ CLIENT: list[tuple[wire.ClientFrame, str]] = [
         '{"type": "fetch_profile", "ref": "r", "address": "juliet"}',
     ),
     (
+        wire.FetchAvatar("r", "juliet"),
+        '{"type": "fetch_avatar", "ref": "r", "address": "juliet"}',
+    ),
+    (
         wire.Search("r", {"name": "J"}),
         '{"type": "search", "ref": "r", "fields": {"name": "J"}}',
     ),
@@ -150,7 +154,12 @@ SERVER: list[tuple[wire.ServerFrame, str]] = [
     (
         wire.Done("r", "", (wire.Profile("juliet", {"city": "Verona"}),)),
         '{"type": "done", "ref": "r", "result": "", "profiles": [{"address": "juliet", '
-        '"fields": {"city": "Verona"}}]}',
+        '"fields": {"city": "Verona"}}], "avatar": "", "avatar_type": ""}',
+    ),
+    (
+        wire.Done("r", avatar="iVBORw==", avatar_type="image/png"),
+        '{"type": "done", "ref": "r", "result": "", "profiles": [], '
+        '"avatar": "iVBORw==", "avatar_type": "image/png"}',
     ),
     (
         wire.Failed("r", "refused", "no"),
