@@ -58,11 +58,17 @@ NAMES = {
     "\u03ba\u03b1\u03bb\u03bf\u03c2": "\u03ba\u03b1\u03bb\u03bf\u03c3",
     JULIET: "juliet",
     f"friar\\40church.lit@{G}": "friar\\40church.lit",
+    f" Juliet@{G.upper()}/chamber\n": "juliet",
+    f"xmpp:{JULIET}": "juliet",
+    f"XMPP:{JULIET}/chamber?message;body=O": "juliet",
+    f"xmpp:friar%5C40church.lit@{G}": "friar\\40church.lit",
+    "xmpp:juliet": "xmpp\\3ajuliet",
+    f"xmpp:%ff@{G}": f"xmpp\\3a%ff\\40{G}",
 }
 
 
 @pytest.mark.conformance(
-    "GW-PROMPT-02", "GW-PROMPT-03", "GW-PROMPT-06", "GW-PROMPT-07", "AMB-16", "CORE-08"
+    "GW-PROMPT-02", "GW-PROMPT-03", "GW-PROMPT-06", "GW-PROMPT-07", "AMB-16", "CORE-08", "ESC-03"
 )
 async def test_a_name_becomes_one_jid(autojump_clock: MockClock, play: Stage) -> None:
     for name, local in NAMES.items():

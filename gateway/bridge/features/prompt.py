@@ -1,5 +1,7 @@
 """Address prompts: a legacy name goes in, a JID comes out (jabber:iq:gateway, GW-PROMPT)."""
 
+from urllib.parse import unquote
+
 from gateway.bridge.translate import bounded
 from gateway.bridge.user import User
 from gateway.networks.base import InvalidAddress
@@ -32,7 +34,10 @@ def translate(user: User, iq: Iq) -> Iq:
 
 
 def _pasted(user: User, text: str) -> Jid | None:
-    """Return the JID itself when the user gave one of ours instead of a name."""
+    """Return the JID itself when the user gave one of ours, or its URI, instead of a name."""
+    scheme, _, path = text.partition(":")
+    if scheme.lower() == "xmpp":  # RFC 5122; a name may look like one, but not like one of ours
+        text = unquote(path.partition("?")[0])
     try:
         jid = Jid.parse(text)
     except InvalidJid:
