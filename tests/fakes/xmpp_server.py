@@ -43,6 +43,11 @@ class Connection:
         self.answer_disco = True
         self.opened: dict[str, str] = {}
 
+    @property
+    def closed_in_order(self) -> bool:
+        """Whether the gateway has closed the stream, rather than the connection alone."""
+        return bool(self.opened) and self._depth == 0
+
     async def accept(self, stream_id: str, secret: str) -> bool:
         """Do the handshake. Returns whether the secret was right."""
         while not self.opened:
