@@ -81,7 +81,7 @@ JULIETS_ITEM = (JULIET, "Juliet C.", "Capulets")
 NURSES_ITEM = (NURSE, "The Nurse", "")
 
 
-@pytest.mark.conformance("GW-ROST-01", "GW-ROST-02", "GW-ROST-03", "RIX-01", "RIX-02")
+@pytest.mark.conformance("GW-IN-03", "GW-ROST-01", "GW-ROST-02", "GW-ROST-03", "RIX-01", "RIX-02")
 async def test_a_client_that_takes_contact_lists_is_given_it(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

@@ -272,6 +272,15 @@ def test_the_log_of_a_start_is_what_an_operator_acts_on(config: Path) -> None:
     )
 
 
+@pytest.mark.conformance("GW-SEC-02")
+def test_a_link_that_leaves_the_machine_is_warned_of_at_the_start(config: Path) -> None:
+    config.write_text(config.read_text().replace(NOBODY_THERE, "xmpp.invalid:5347"))
+    with a_daemon(config) as process:
+        lines = _until_warned(process)
+    [warning] = [line.split(" ", 2)[2] for line in lines if "component[0].server" in line]
+    assert re.match(r"WARNING gateway: component\[0\].server: .*not encrypted", warning)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order_though_no_server_is_there(
     config: Path, number: signal.Signals

@@ -211,6 +211,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert all("has no effect yet" in warning for warning in config.warnings)
 
 
+@pytest.mark.conformance("GW-ADDR-03")
 def test_each_component_serves_its_own_domain_by_default(tmp_path: Path) -> None:
     second = toml({"jid": '"icq.example.org"'})
     config = loaded(tmp_path, toml() + second)
@@ -417,6 +418,7 @@ def test_two_components_have_two_names(tmp_path: Path) -> None:
     assert said.startswith('component[1].jid: found "aim.example.net", which is component[0]\'s')
 
 
+@pytest.mark.conformance("GW-ADDR-03")
 def test_a_component_without_parent_needs_a_domain(tmp_path: Path) -> None:
     said = refusal(tmp_path, toml({"jid": '"gateway"'}))
     assert said.startswith("component[0].domain: missing, and gateway has no parent")
