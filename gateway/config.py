@@ -35,6 +35,7 @@ MAX_STANZA_BYTES = 8 * 1024 * 1024  # the stream is closed there
 SERVER = Address("127.0.0.1", 5347)
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+Registration = Literal["open", "closed"]
 
 
 # --- the settings, as the program uses them ---------------------------------------------------
@@ -59,6 +60,20 @@ class HttpConfig:
     listen: Address
 
 
+def _resource(_: object, field: "attrs.Attribute[str]", value: str) -> None:
+    if value and _prepared_resource(value) != value:
+        raise ValueError(
+            f"{field.name} is {value!r}, expected the resource of an address, or nothing"
+        )
+
+
+def _prepared_resource(text: str) -> str | None:
+    try:
+        return Jid.parse(f"contact@example.net/{text}").resource
+    except InvalidJid:
+        return None
+
+
 @attrs.frozen(kw_only=True)
 class _Tunables:
     """What may be set for a component and needs no thought at first."""
@@ -70,6 +85,10 @@ class _Tunables:
     sign_on_limit: int = attrs.field(default=10, validator=at_least(1))
     sign_on_rate: float = attrs.field(default=5.0, validator=at_least(0.01, "a second"))
     invite_contacts: bool = False
+    contact_resource: str = attrs.field(default="", validator=_resource)
+    registration: Registration = "open"
+    registration_url: str = ""
+    one_owner: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -250,6 +269,11 @@ def _component(
                 f"{path}.domain: missing, and {jid} has no parent to take it from;"
                 " expected the XMPP server's own domain"
             )
+    if table.registration_url and table.registration == "open":
+        raise ConfigurationError(
+            f'{path}.registration_url: found one, but {path}.registration is "open"; expected it'
+            ' with registration = "closed" alone'
+        )
     secret = _secret(table, path)
     network_class, service = _service(table, path, base)
     tunables = {field.name: getattr(table, field.name) for field in attrs.fields(_Tunables)}

@@ -58,6 +58,7 @@ class Domain:
     privileges: Privileges
     started: float  # trio.current_time()
     kinds: Kinds = attrs.field(factory=Kinds)
+    claimed: set[str] = attrs.field(factory=set)  # accounts being registered, if each has one owner
     strangers: Strangers = attrs.field(factory=Strangers)
     crashed: bool = False  # the last daemon did: what users see of contacts may be stale
     closing: bool = False
@@ -73,6 +74,15 @@ class Domain:
     def allows(self, user: Jid) -> bool:
         """Say whether the operator's policy lets `user` register."""
         return user.domain in self.config.allow
+
+    def contact_jid(self, address: str) -> Jid:
+        """Return the JID from which a contact speaks and shows itself (GW-IN-05, AMB-26)."""
+        return self.speaker(self.addresses.jid_of(address))
+
+    def speaker(self, jid: Jid) -> Jid:
+        """Give a contact's bare JID the resource that the operator wishes, if he does."""
+        resource = self.config.contact_resource
+        return attrs.evolve(jid, resource=resource) if resource and jid.local else jid
 
     def new_id(self) -> str:
         return self.host.token_bytes(9).hex()

@@ -164,7 +164,7 @@ class Router:
         shown = session.user.shown if session is not None else {}
         for contact in contacts:
             if contact.address not in shown:
-                jid = self._domain.addresses.jid_of(contact.address)
+                jid = self._domain.contact_jid(contact.address)
                 self._domain.link.send_state(unavailable(jid, user))
 
     async def _give_up(self, changed: trio.Event) -> None:

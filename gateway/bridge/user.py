@@ -246,8 +246,17 @@ class User:
         self.domain.link.send_state(presence)
 
     def ask(self, from_: Jid, *types: PresenceType) -> None:
-        """Send subscription stanzas, bare to bare, in this order (AMB-11)."""
-        self.domain.link.send_batch([Presence(from_=from_, to=self.jid, type=one) for one in types])
+        """Send subscription stanzas, bare to bare, in this order, and a last presence (AMB-11)."""
+        self.domain.link.send_batch(
+            [
+                Presence(
+                    from_=self.domain.speaker(from_) if one is PresenceType.UNAVAILABLE else from_,
+                    to=self.jid,
+                    type=one,
+                )
+                for one in types
+            ]
+        )
 
     def presence_error(
         self, to: Iterable[Jid], condition: Condition, type_: ErrorType, text: str

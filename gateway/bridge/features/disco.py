@@ -35,8 +35,16 @@ def info(user: User, iq: Iq) -> Iq:
     if not iq.to.local:
         description = user.domain.network.description
         identities = [("gateway", description.kind, description.title)]
-        return _info(iq, identities, GATEWAY_FEATURES)
+        return _info(iq, identities, _gateway_features(user))
     return _contact_info(user, iq)
+
+
+def _gateway_features(user: User) -> tuple[str, ...]:
+    config = user.domain.config
+    closed = config.registration == "closed" and not config.registration_url
+    if closed and user.account is None:
+        return tuple(one for one in GATEWAY_FEATURES if one != ns.REGISTER)
+    return GATEWAY_FEATURES
 
 
 def items(user: User, iq: Iq) -> Iq:

@@ -267,7 +267,7 @@ def received(user: User, event: MessageReceived, client: LegacyClient) -> bool:
     if event.conversation in user.chat_states:
         payload = (Element("active", ns.CHAT_STATES),)
     message = Message(
-        from_=user.domain.addresses.jid_of(event.conversation),
+        from_=user.domain.contact_jid(event.conversation),
         to=user.jid,
         type=MessageType.CHAT,
         id=id_,
@@ -298,5 +298,5 @@ def typing(user: User, event: Typing) -> None:
     if user.typing.get(address, TypingState.IDLE) is event.state:
         return
     user.typing[address] = event.state
-    from_ = user.domain.addresses.jid_of(address)
+    from_ = user.domain.contact_jid(address)
     user.domain.link.send(chat_state(event.state, from_, user.jid))

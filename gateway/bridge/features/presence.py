@@ -47,7 +47,7 @@ def show_contact(user: User, address: str, known: Known) -> None:
     if event.show in (Show.OFFLINE, Show.INVISIBLE):
         hide_contact(user, address, event.text)
         return
-    presence = contact_presence(event, user.domain.addresses.jid_of(address), user.jid)
+    presence = contact_presence(event, user.domain.contact_jid(address), user.jid)
     if user.shown.get(address) == presence:
         return
     user.shown[address] = presence
@@ -103,7 +103,7 @@ def _ever_shown(user: User) -> list[str]:
 
 
 def _gone(user: User, address: str) -> Presence:
-    return unavailable(user.domain.addresses.jid_of(address), user.jid)
+    return unavailable(user.domain.contact_jid(address), user.jid)
 
 
 async def announce_status(user: User) -> None:
@@ -172,11 +172,11 @@ def _answer_contact_probe(user: User, probe: Presence) -> None:
         address = ""
     known = user.contacts.get(address)
     if user.phase is not Phase.ONLINE:
-        user.show(unavailable(contact, probe.from_))
+        user.show(unavailable(user.domain.speaker(contact), probe.from_))
     elif address in user.shown:
         user.show(_to(user.shown[address], probe.from_))
     elif known is not None and is_subscribed(known):
-        user.show(unavailable(contact, probe.from_))
+        user.show(unavailable(user.domain.speaker(contact), probe.from_))
     else:
         user.domain.link.send(
             Presence(from_=contact, to=probe.from_, type=PresenceType.UNSUBSCRIBED)

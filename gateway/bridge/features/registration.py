@@ -6,7 +6,8 @@ the one that is running (AMB-27). Nothing is stored before the network has accep
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 import attrs
@@ -65,6 +66,8 @@ def form(user: User, iq: Iq) -> Iq:
     """Answer a register get: what is to be filled in (GW-REG-01, GW-EDIT-01)."""
     _only_gateway(iq)
     _allowed(user)
+    if _is_closed(user):
+        return result_of(iq, _way_to_register(user))
     description = user.domain.network.description
     registered = user.account is not None
     fields = [_element("registered")] if registered else []
@@ -133,6 +136,8 @@ def understand(user: User, iq: Iq) -> Submission | None:
             raise StanzaError(Condition.BAD_REQUEST)
         return Submission(iq, None)  # of what, if anything, is seen when its turn comes
     _allowed(user)
+    if _is_closed(user):
+        raise StanzaError(Condition.SERVICE_UNAVAILABLE, texts.REGISTRATION_CLOSED)
     submitted = query.child("x", ns.DATA_FORMS)
     if submitted is None:
         values = {one.name: one.text for one in query.elements if one.xmlns == ns.REGISTER}
@@ -219,8 +224,13 @@ class Registration:
             self._user.domain.link.answer(reply)
 
     async def _set(self, values: Mapping[str, str]) -> None:
-        user, old = self._user, self._user.account
+        user = self._user
         wanted = self._wanted(values)
+        with _claimed(user, wanted.address):
+            await self._set_to(wanted)
+
+    async def _set_to(self, wanted: Account) -> None:
+        user, old = self._user, self._user.account
         same = old is not None and (old.address, old.secret) == (wanted.address, wanted.secret)
         if not same:
             await self._verify(wanted)
@@ -385,6 +395,40 @@ def _filled(field: Field, given: Mapping[str, str]) -> bool:
 def _allowed(user: User) -> None:
     if not user.domain.allows(user.jid):  # REG7-08
         raise StanzaError(Condition.FORBIDDEN, texts.OPERATOR_POLICY)
+
+
+def _is_closed(user: User) -> bool:
+    return user.account is None and user.domain.config.registration == "closed"
+
+
+def _way_to_register(user: User) -> Element:
+    """Say where people register, if it is not here (REG7-08). Raises `StanzaError`."""
+    url = user.domain.config.registration_url
+    if not url:
+        raise StanzaError(Condition.SERVICE_UNAVAILABLE, texts.REGISTRATION_CLOSED)
+    oob = Element("x", ns.OOB, {}, (Element("url", ns.OOB, {}, (url,)),))
+    instructions = _element("instructions", texts.REGISTER_ELSEWHERE.format(url=url))
+    return Element("query", ns.REGISTER, {}, (instructions, oob))
+
+
+@contextmanager
+def _claimed(user: User, address: str) -> Generator[None, None, None]:
+    """Keep an account for this user while he registers it, where each has one owner (AMB-30).
+
+    Raises `StanzaError` when it is somebody else's.
+    """
+    domain = user.domain
+    if not domain.config.one_owner:
+        yield
+        return
+    others = [account.address for jid, account in domain.accounts.items() if jid != user.jid]
+    if address in domain.claimed or address in others:
+        raise StanzaError(Condition.CONFLICT, user.text(texts.OWNED))
+    domain.claimed.add(address)
+    try:
+        yield
+    finally:
+        domain.claimed.discard(address)
 
 
 def _only_gateway(iq: Iq) -> None:
