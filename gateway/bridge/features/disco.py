@@ -29,8 +29,9 @@ GATEWAY_FEATURES = (
 
 def info(user: User, iq: Iq) -> Iq:
     """Answer what the gateway, or a contact, is and can do."""
-    node = _node(iq)
-    if node is not None:
+    if _is_command_list(iq):
+        return _info(iq, [("automation", "command-list", "")], (ns.DISCO_INFO,))
+    if _node(iq) is not None:
         raise StanzaError(Condition.ITEM_NOT_FOUND)
     if not iq.to.local:
         description = user.domain.network.description
@@ -48,7 +49,9 @@ def _gateway_features(user: User) -> tuple[str, ...]:
 
 
 def items(user: User, iq: Iq) -> Iq:
-    """Answer an empty list: contacts are nobody's business (DISCO-02)."""
+    """Answer an empty list: contacts are nobody's business; there are no commands (DISCO-02)."""
+    if _is_command_list(iq):
+        return result_of(iq, Element("query", ns.DISCO_ITEMS, {"node": ns.COMMANDS}))
     if _node(iq) is not None:
         raise StanzaError(Condition.ITEM_NOT_FOUND)
     if iq.to.local:
@@ -97,6 +100,10 @@ def _node(iq: Iq) -> str | None:
     return iq.payload.attributes.get("node") if iq.payload is not None else None
 
 
+def _is_command_list(iq: Iq) -> bool:
+    return _node(iq) == ns.COMMANDS and not iq.to.local
+
+
 def _info(iq: Iq, identities: list[tuple[str, str, str]], features: tuple[str, ...]) -> Iq:
     found = [
         Element(
@@ -107,4 +114,6 @@ def _info(iq: Iq, identities: list[tuple[str, str, str]], features: tuple[str, .
         for category, type_, name in identities
     ]
     found += [Element("feature", ns.DISCO_INFO, {"var": feature}) for feature in features]
-    return result_of(iq, Element("query", ns.DISCO_INFO, {}, tuple(found)))
+    node = _node(iq)
+    attributes = {"node": node} if node is not None else {}  # DISCO-04
+    return result_of(iq, Element("query", ns.DISCO_INFO, attributes, tuple(found)))
