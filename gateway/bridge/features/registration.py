@@ -171,7 +171,9 @@ class Registration:
         self._user = user
         self._life = life
         self._waiting: deque[Submission] = deque()
+        self._work = trio.CancelScope()  # around what is being worked off
         self._verifying: trio.CancelScope | None = None
+        self._decided = False  # what is being worked off has begun to change what is kept
         self._owed: Submission | None = None  # what is being worked off, until it is answered
         self.running = False
 
@@ -190,29 +192,38 @@ class Registration:
         """Work off what waits, then end."""
         while self._waiting:
             submission = self._owed = self._waiting.popleft()
-            try:
-                if submission.values is None:
-                    await self._remove()
-                else:
-                    await self._set(submission.values)
-            except StanzaError as exc:
-                self._answer(error_reply(submission.iq, exc.condition, exc.text, type=exc.type))
-            except StoreError as exc:
-                log.error("%s: a registration is not stored: %s", self._user.name, exc)
-                self._answer(_failed(submission.iq, texts.NOT_STORED))
+            with trio.CancelScope() as self._work:
+                await self._work_off(submission)
         self.running = False
         self._user.inbox.wake()
 
+    async def _work_off(self, submission: Submission) -> None:
+        try:
+            if submission.values is None:
+                await self._remove()
+            else:
+                await self._set(submission.values)
+        except StanzaError as exc:
+            self._answer(error_reply(submission.iq, exc.condition, exc.text, type=exc.type))
+        except StoreError as exc:
+            log.error("%s: a registration is not stored: %s", self._user.name, exc)
+            self._answer(_failed(submission.iq, texts.NOT_STORED))
+        finally:
+            self._decided = False
+
     def abandon(self, text: str) -> None:
-        """Answer all that runs or waits with an error: nobody will work it off."""
-        owed = [self._owed, *self._waiting]
+        """Answer all that runs or waits with an error: nobody will work it off.
+
+        What is decided is not undone any more: it goes on, and is answered as it ends.
+        """
+        owed = list(self._waiting)
         self._waiting.clear()
-        self._owed = None
+        if self._owed is not None and not self._decided:
+            owed.insert(0, self._owed)
+            self._owed = None
+            self._work.cancel()
         for submission in owed:
-            if submission is not None:
-                self._user.domain.link.answer(_failed(submission.iq, text))
-        if self._verifying is not None:
-            self._verifying.cancel()
+            self._user.domain.link.answer(_failed(submission.iq, text))
 
     def give_way(self) -> None:
         """A removal is here: what is being set, or waits to be, is refused (AMB-27)."""
@@ -238,6 +249,8 @@ class Registration:
         if moved:  # GW-EDIT-04: the old account's contacts are no longer his
             await contacts.load(user)
             await self._life.retire()
+        self._decided = True
+        if moved:
             await contacts.cancel_all(user)
         await self._store(wanted, moved=moved)
         self._succeed()
@@ -324,6 +337,7 @@ class Registration:
             raise StanzaError(Condition.REGISTRATION_REQUIRED, texts.NOT_REGISTERED)
         await contacts.load(user)
         await self._life.retire()
+        self._decided = True
         user.resources.clear()
         account_id, store = user.account.account_id, user.domain.store
         self._forget(account_id)
