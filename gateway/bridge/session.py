@@ -7,7 +7,6 @@ say it. A bug anywhere in here ends this session alone: see `sessions.py`.
 
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from enum import Enum
 
 import attrs
@@ -15,40 +14,26 @@ import trio
 
 from gateway.bridge import iqs, texts
 from gateway.bridge.caps import caps_of
+from gateway.bridge.connection import Connection, Flooded
 from gateway.bridge.features import contacts, messages, presence, registration, roster
-from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.pacing import Backoff
 from gateway.bridge.resources import GATEWAY, MAX_DIRECTED, OFFLINE
 from gateway.bridge.states import Action, Input, Phase, State, step
 from gateway.bridge.translate import REFUSAL_CONDITIONS, bounded, status_of
 from gateway.bridge.user import FromNetwork, FromUser, User
-from gateway.errors import ConnectionLost, RemoteProtocolError, StoreError
+from gateway.errors import StoreError
 from gateway.networks.base import (
     Account,
-    CommandDone,
-    CommandFailed,
-    ContactChanged,
-    ContactList,
-    ContactRemoved,
     ContactRequest,
     CredentialsRenewed,
     InvalidAddress,
     LegacyClient,
-    LegacyEvent,
     LoginRefused,
-    MessageOutcome,
-    MessageReceived,
-    Notice,
-    NudgeReceived,
-    PresenceChanged,
-    ReadUpTo,
     Refusal,
     RemovedByContact,
     RequestAnswered,
     SignedOff,
-    Typing,
-    UnknownEvent,
 )
 from gateway.xmpp import namespaces as ns
 from gateway.xmpp.component import LinkState
@@ -92,10 +77,6 @@ class Chore(Enum):
     END = "end"  # the daemon is shutting down
 
 
-class Flooded(Exception):
-    """The user's messages cannot all be held: the connection has to pause."""
-
-
 class Session:
     """The session of one user. `take` waits for nothing; `live` is its task."""
 
@@ -103,7 +84,8 @@ class Session:
         self.user = user
         self.in_hand: FromUser | None = None  # for whoever has to clean up after us
         self._nursery: trio.Nursery | None = None
-        self._connection_scope: trio.CancelScope | None = None
+        self._connection: Connection | None = None
+        self._trial: Connection | None = None  # one that tried credentials, and is kept
         self._backoff = Backoff(user.domain.host)
         self._signed_on_at = 0.0
         self._retry_after: float | None = None
@@ -113,7 +95,6 @@ class Session:
         self._told_lost: set[str] = set()  # resources that know of the loss
         self._due: dict[Chore, None] = {}
         self._retiring = False  # the account is being removed: nobody comes or goes
-        self._connection_over = trio.Event()
         self._lost_because: tuple[Condition, ErrorType, str] | None = None
         self._said = ""  # what the service said with its last refusal
         self._registration = registration.Registration(user, self)
@@ -239,6 +220,7 @@ class Session:
             and not user.state.connected
             and not user.resources
             and not len(user.inbox)
+            and self._trial is None
             and not self._registration.running
             and not self._sync.running
             and not self._due
@@ -286,6 +268,8 @@ class Session:
     def _say_goodbye(self) -> None:
         presence.withdraw(self.user)  # GW-LIFE-03; the gateway itself follows for everybody
         self._registration.abandon(texts.SHUTTING_DOWN)
+        if self._trial is not None:
+            self._trial.scope.cancel()
         self.user.resources.clear()
         self.user.leaving = []
         self._step(Input.ABSENT)
@@ -440,11 +424,26 @@ class Session:
         self.user.inbox.wake()
 
     def _connect(self) -> None:
-        assert self._nursery is not None
         self._timer_at = float("inf")
-        self._connection_scope = trio.CancelScope()
-        self._connection_over = trio.Event()
-        self._nursery.start_soon(self._connection, name=f"sessions/{self.name}/from the network")
+        trial, self._trial = self._trial, None
+        account = self._credentials()
+        if trial is not None and trial.account == account and not trial.over.is_set():
+            self._connection = trial
+            trial.want()
+            return
+        if trial is not None:
+            trial.scope.cancel()
+        self._connection = self._start(Connection(self.user, account, self))
+
+    def _start(self, connection: Connection) -> Connection:
+        assert self._nursery is not None
+        self._nursery.start_soon(connection.run, name=f"sessions/{self.name}/from the network")
+        return connection
+
+    def _credentials(self) -> Account:
+        account = self.user.account
+        assert account is not None
+        return Account(account.address, account.secret, account.fields)
 
     def _disconnect(self) -> None:
         """Sign off; what was just handed over has a moment to be answered for."""
@@ -455,8 +454,8 @@ class Session:
 
     def _hang_up(self) -> None:
         self._linger_until = float("inf")
-        if self._connection_scope is not None:
-            self._connection_scope.cancel()
+        if self._connection is not None:
+            self._connection.scope.cancel()
 
     def _set_timer(self) -> None:
         stayed = trio.current_time() - self._signed_on_at if self._signed_on_at else 0.0
@@ -527,63 +526,38 @@ class Session:
         Action.FAREWELL: _farewell,
     }
 
-    # --- the connection ---
+    # --- what the connection tells ---
 
-    async def _connection(self) -> None:
-        """Sign on, take what the network sends until it ends, and report how it ended."""
-        assert self._connection_scope is not None
-        over = self._connection_over  # our own: at the end the next connection may have begun
-        with self._connection_scope:
-            try:
-                await self._sign_on_and_listen()
-            except LoginRefused as exc:
-                self._not_let_in(exc.reason, exc.text, exc.retry_after)
-            except SignedOff as exc:
-                if exc.reason is None:
-                    self._lost(str(exc), exc.retry_after)
-                else:
-                    self._not_let_in(exc.reason, exc.text, exc.retry_after)
-            except (ConnectionLost, RemoteProtocolError, StoreError) as exc:
-                self._lost(str(exc), None)
-            except Flooded:
+    def signed_on(self, client: LegacyClient) -> None:
+        self.user.client = client
+        self._step(Input.SIGNED_ON)
+
+    def list_changed(self) -> None:
+        self.sync_roster()
+
+    def ended(self, connection: Connection, how: BaseException | None) -> None:
+        if connection is self._trial:  # nobody has come for it
+            self._trial = None
+            self.user.inbox.wake()
+        if connection is not self._connection:
+            return
+        match how:
+            case LoginRefused():
+                self._not_let_in(how.reason, how.text, how.retry_after)
+            case SignedOff(reason=Refusal() as reason):
+                self._not_let_in(reason, how.text, how.retry_after)
+            case SignedOff():
+                self._lost(str(how), how.retry_after)
+            case Flooded():
                 self._lost("more is waiting for the user than can be held", NOTE_SECONDS)
                 self.user.note(texts.FLOODED)
+            case BaseException():
+                self._lost(str(how), None)
         self._linger_until = float("inf")
-        self._client_gone()
+        self.client_gone()
         self._step(Input.ENDED)
-        over.set()
 
-    async def _sign_on_and_listen(self) -> None:
-        user, domain = self.user, self.user.domain
-        assert user.account is not None
-        if user.account.broken:
-            raise LoginRefused(Refusal.WRONG_CREDENTIALS, texts.UNREADABLE)
-        account = Account(user.account.address, user.account.secret, user.account.fields)
-        await contacts.load(user)
-        async with AsyncExitStack() as stack:
-            async with domain.gate.passage():
-                try:
-                    client = await stack.enter_async_context(
-                        domain.network.sign_on(account, registration.no_dialogue)
-                    )
-                except (ConnectionLost, RemoteProtocolError):
-                    domain.gate.failed()
-                    raise
-                except LoginRefused:
-                    domain.gate.answered()
-                    raise
-                domain.gate.answered()
-            user.client = client
-            self._step(Input.SIGNED_ON)
-            try:
-                while True:
-                    self._event(await client.receive(), client)
-            except (SignedOff, ConnectionLost, RemoteProtocolError, Flooded):
-                self._client_gone()
-                presence.withdraw(user)
-                raise
-
-    def _client_gone(self) -> None:
+    def client_gone(self) -> None:
         self._sync.stop()
         self.user.disconnected()
         self.user.adding.clear()
@@ -598,6 +572,9 @@ class Session:
         self._step(Input.LOST)
 
     def _not_let_in(self, reason: Refusal, said: str, retry_after: float | None) -> None:
+        if reason is Refusal.ELSEWHERE and self._trial is not None:
+            self._lost("another sign-on of ours took its place", None)
+            return
         log.info("%s: refused: %s", self.name, reason)
         if reason.passes:
             self._retry_after = retry_after
@@ -606,53 +583,6 @@ class Session:
             return
         self.user.refused, self._said = reason, bounded(said)
         self._step(Input.REFUSED)
-
-    def _event(  # noqa: C901 - one case for each event
-        self, event: LegacyEvent, client: LegacyClient
-    ) -> None:
-        """Carry one event on. Waits for nothing: a driver's reader never waits for XMPP."""
-        user = self.user
-        match event:
-            case MessageReceived():
-                if not messages.received(user, event, client):
-                    raise Flooded
-            case MessageOutcome():
-                messages.outcome(user, event)
-                if not user.pending:
-                    user.inbox.wake()  # a sign-off may be waiting for this
-            case PresenceChanged():
-                presence.contact_changed(user, event)
-                contacts.presence_came(user, event.address)
-            case Typing():
-                messages.typing(user, event)
-            case ContactList():
-                contacts.listed(user, event)
-                self.sync_roster()
-            case ContactChanged():
-                contacts.changed(user, event)
-                self.sync_roster()
-            case ContactRemoved():
-                contacts.removed(user, event)
-                self.sync_roster()
-            case CommandDone() | CommandFailed() if user.answered(event.ref, event):
-                pass
-            case CommandDone() if event.ref in user.adding:
-                contacts.added(user, event)
-            case CommandFailed() if event.ref in user.adding:
-                contacts.not_added(user, event)
-            case ContactRequest() | CredentialsRenewed() | RequestAnswered() | RemovedByContact():
-                if len(user.inbox) > MAX_OWN:
-                    raise Flooded
-                user.inbox.put_own(FromNetwork(event, client))
-            case Notice():
-                if user.account and user.domain.deliveries.room_for(user.account.account_id):
-                    user.notice(bounded(event.text))
-            case ReadUpTo() | NudgeReceived():
-                client.acknowledge(event.token)
-            case CommandDone():
-                pass
-            case CommandFailed() | UnknownEvent():
-                log.info("%s: %s", self.name, event)
 
     async def _handle_waiting_event(self, item: FromNetwork) -> None:
         user = self.user
@@ -713,7 +643,24 @@ class Session:
         try:
             self._step(Input.ABSENT)
             with trio.move_on_after(RETIRE_SECONDS):
-                while self.user.state.connected:
-                    await self._connection_over.wait()
+                while self.user.state.connected and self._connection is not None:
+                    await self._connection.over.wait()
         finally:
             self._retiring = False
+
+    async def try_out(self, account: Account) -> None:
+        await self.drop_trial()
+        trial = self._trial = self._start(Connection(self.user, account, self, wanted=False))
+        try:
+            await trial.tried.wait()
+        except trio.Cancelled:
+            trial.scope.cancel()
+            raise
+        if trial.failure is not None:
+            raise trial.failure
+
+    async def drop_trial(self) -> None:
+        if self._trial is not None:
+            self._trial.scope.cancel()
+            with trio.move_on_after(RETIRE_SECONDS):
+                await self._trial.over.wait()

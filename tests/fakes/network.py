@@ -113,6 +113,9 @@ class FakeNetwork:
     attempts: ClassVar[list[Account]]
     failures: ClassVar[deque[BaseException]]  # the next sign-ons fail so
     silent: ClassVar[list[bool]]  # not empty: nobody answers a sign-on
+    waiting: ClassVar[list[LegacyEvent]]  # told to the next sign-on, and never again
+    cannot_check: ClassVar[list[bool]]  # not empty: credentials are tried by signing on alone
+    one_sign_on: ClassVar[list[bool]]  # not empty: a further sign-on ends the one before
     rules: ClassVar["Rules"]
     capabilities = description.capabilities
 
@@ -127,13 +130,20 @@ class FakeNetwork:
         return name
 
     async def check(self, account: Account, ask: Ask) -> bool:
+        if self.cannot_check:
+            return False
         await self._let_in(account)
         return True
 
     @asynccontextmanager
     async def sign_on(self, account: Account, ask: Ask) -> AsyncGenerator[FakeClient, None]:
         await self._let_in(account)
+        if self.one_sign_on:
+            for other in [one for one in self.clients if one.own_address == account.address]:
+                other.end(Refusal.ELSEWHERE)
         client = FakeClient(self, account)
+        client.tell(*self.waiting)
+        self.waiting.clear()
         self.clients.append(client)
         try:
             yield client
@@ -171,6 +181,9 @@ def fake() -> type[FakeNetwork]:
         attempts: ClassVar[list[Account]] = []
         failures: ClassVar[deque[BaseException]] = deque()
         silent: ClassVar[list[bool]] = []
+        waiting: ClassVar[list[LegacyEvent]] = []
+        cannot_check: ClassVar[list[bool]] = []
+        one_sign_on: ClassVar[list[bool]] = []
         rules = Rules()
 
     return World

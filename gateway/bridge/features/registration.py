@@ -58,6 +58,12 @@ class Life(Protocol):
     async def retire(self) -> None:
         """Sign off for good and wait, within bounds, until the network has seen it."""
 
+    async def try_out(self, account: Account) -> None:
+        """Sign on beside what there is; the connection is kept for a while. Raises as `sign_on`."""
+
+    async def drop_trial(self) -> None:
+        """Sign off what `try_out` kept, and wait, within bounds, until the network has seen it."""
+
 
 # --- the question -----------------------------------------------------------------------------
 
@@ -204,8 +210,10 @@ class Registration:
             else:
                 await self._set(submission.values)
         except StanzaError as exc:
+            await self._life.drop_trial()
             self._answer(error_reply(submission.iq, exc.condition, exc.text, type=exc.type))
         except StoreError as exc:
+            await self._life.drop_trial()
             log.error("%s: a registration is not stored: %s", self._user.name, exc)
             self._answer(_failed(submission.iq, texts.NOT_STORED))
         finally:
@@ -289,16 +297,11 @@ class Registration:
             deadline = scope.deadline
             self._verifying = scope
             try:
-                async with user.domain.gate.passage():
-                    if not await user.domain.network.check(account, no_dialogue):
-                        async with user.domain.network.sign_on(account, no_dialogue):
-                            pass
-                user.domain.gate.answered()
+                if not await self._check(account):
+                    await self._life.try_out(account)
             except LoginRefused as exc:
-                user.domain.gate.answered()
                 raise self._refused(exc) from exc
             except (ConnectionLost, RemoteProtocolError) as exc:
-                user.domain.gate.failed()
                 log.info("%s: cannot verify: %s", user.name, exc)
                 text = user.text(texts.UNREACHABLE)
                 raise StanzaError(
@@ -310,6 +313,22 @@ class Registration:
             if trio.current_time() >= deadline:
                 raise StanzaError(Condition.REMOTE_SERVER_TIMEOUT, timed_out, type=ErrorType.WAIT)
             raise StanzaError(Condition.NOT_ACCEPTABLE, texts.REGISTRATION_CANCELLED)
+
+    async def _check(self, account: Account) -> bool:
+        """Have the network check the account without a sign-on, if it can. Raises as `check`."""
+        gate = self._user.domain.gate
+        async with gate.passage():
+            try:
+                checked = await self._user.domain.network.check(account, no_dialogue)
+            except LoginRefused:
+                gate.answered()
+                raise
+            except (ConnectionLost, RemoteProtocolError):
+                gate.failed()
+                raise
+        if checked:
+            gate.answered()
+        return checked
 
     def _refused(self, refused: LoginRefused) -> StanzaError:
         text = self._user.text(texts.REGISTRATION_REFUSED[refused.reason])
@@ -336,6 +355,7 @@ class Registration:
         if user.account is None:
             raise StanzaError(Condition.REGISTRATION_REQUIRED, texts.NOT_REGISTERED)
         await contacts.load(user)
+        await self._life.drop_trial()
         await self._life.retire()
         self._decided = True
         user.resources.clear()
