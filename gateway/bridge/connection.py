@@ -206,6 +206,8 @@ class Connection:
                 contacts.added(user, event)
             case CommandFailed() if event.ref in user.adding:
                 contacts.not_added(user, event)
+            case CommandDone() | CommandFailed() if event.ref in user.removing:
+                contacts.taken_off(user, event)
             case ContactRequest() | CredentialsRenewed() | RequestAnswered() | RemovedByContact():
                 if len(user.inbox) > MAX_OWN:
                     raise Flooded

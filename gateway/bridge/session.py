@@ -561,6 +561,7 @@ class Session:
         self._sync.stop()
         self.user.disconnected()
         self.user.adding.clear()
+        self.user.removing.clear()
         for ref in list(self.user.awaited):
             self.user.answered(ref)
         messages.connection_lost(self.user)

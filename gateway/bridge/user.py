@@ -139,6 +139,7 @@ class User:
     held: deque[Pending] = attrs.field(factory=deque)
     pending: dict[str, Pending] = attrs.field(factory=dict)
     adding: dict[str, str] = attrs.field(factory=dict)  # ref of AddContact -> address
+    removing: dict[str, str] = attrs.field(factory=dict)  # ref of RemoveContact -> address
     awaited: dict[str, TakeAnswer] = attrs.field(factory=dict)  # ref of a command -> who waits
     seen: dict[str, None] = attrs.field(factory=dict)
     chat_states: set[str] = attrs.field(factory=set)  # contacts the user's clients type to

@@ -26,6 +26,7 @@ from gateway.networks.base import (
     LoginRefused,
     MessageOutcome,
     Refusal,
+    RemoveContact,
     SendMessage,
     SignedOff,
     Stage,
@@ -168,6 +169,8 @@ def obedient(command: LegacyCommand) -> LegacyEvent | None:
             return MessageOutcome(ref, Stage.ACCEPTED)
         case AddContact(ref=ref):
             return CommandDone(ref, AddResult.GRANTED)
+        case RemoveContact(ref=ref):
+            return CommandDone(ref)
     return None
 
 

@@ -183,6 +183,28 @@ async def test_in_the_middle_of_adding_a_contact(
         await play.nothing_more()
 
 
+@pytest.mark.conformance("GW-LIFE-03", "GW-DEL-01", "CORE-10")
+@pytest.mark.parametrize("fault", [Kind.STALL_ANSWERS, Kind.STALL_READING])
+async def test_in_the_middle_of_removing_a_contact(
+    autojump_clock: MockClock, curtain: Raise, legacy: Control, fault: Kind
+) -> None:
+    heard = Heard()
+    async with curtain() as play:
+        await signed_on(play, legacy)
+        legacy.set_fault(fault)
+        await play.send(presence(ROMEO, JULIET, "unsubscribe"))
+        await play.expect(presence(JULIET, ROMEO, "unavailable"))
+        await heard.until_the_end(play)
+    legacy.clear_faults()
+    async with curtain() as play:
+        await is_greeted(play)
+        await play.send(presence(ORCHARD, G))
+        await play.expect(presence(G, ROMEO))
+        await trio.sleep(5)
+        assert {one.address for one in legacy.contacts("Romeo")} == {"Nurse"}
+        await play.nothing_more()
+
+
 @pytest.mark.conformance("GW-LIFE-03", "GW-SEND-05", "AMB-31")
 @pytest.mark.parametrize("fault", [Kind.STALL_ANSWERS, Kind.STALL_READING])
 async def test_with_messages_held_for_a_sign_on(

@@ -119,13 +119,16 @@ async def _unsubscribe(user: User, address: str) -> None:
     is_nobody = known.roster in (Roster.NONE, Roster.SHOWN)
     if is_nobody and strands.isdisjoint((Strand.SEES, Strand.ASKED)):
         return  # an echo of his going or of his refusal (LU-DEL-02)
-    user.remember(address, Roster.REFUSED)
-    if await user.send(RemoveContact(ref=user.domain.new_id(), address=address)):
-        user.remember(address, Roster.NONE)
+    if address in user.removing.values():
+        return
+    user.remember(address, Roster.REFUSED)  # until the network has answered
     known.presence = None
     if known.listed is not None:  # whether he sees the user is another matter: GW-DEL-04
         left = known.listed.subscription - {Strand.SEES, Strand.ASKED}
         known.listed = attrs.evolve(known.listed, subscription=left)
+    ref = user.domain.new_id()
+    user.removing[ref] = address
+    await user.send(RemoveContact(ref=ref, address=address))
 
 
 async def _unsubscribed(user: User, address: str) -> None:
@@ -211,6 +214,13 @@ def removed(user: User, event: ContactRemoved) -> None:
     presence.show_contact(user, event.address, known)
     if known.roster in (Roster.REFUSED, Roster.DECLINED):
         user.remember(event.address, Roster.NONE)
+
+
+def taken_off(user: User, answer: CommandDone | CommandFailed) -> None:
+    """Take the network's answer to `RemoveContact`; until it is here, the removal is owed."""
+    address = user.removing.pop(answer.ref)
+    if user.known(address).roster is Roster.REFUSED:
+        user.remember(address, Roster.NONE)
 
 
 def added(user: User, done: CommandDone) -> None:

@@ -30,8 +30,8 @@ ASKED = frozenset((Strand.ASKED,))
 
 
 def asks(command: LegacyCommand) -> LegacyEvent | None:
-    """Answer as a network on which contacts are asked, and removed without a word."""
-    return CommandDone(command.ref) if isinstance(command, AddContact) else None
+    """Answer as a network on which contacts are asked, and which tells of no removal by itself."""
+    return CommandDone(command.ref) if isinstance(command, AddContact | RemoveContact) else None
 
 
 async def signed_on(play: Stage, net: type[FakeNetwork]) -> FakeClient:
