@@ -12,7 +12,8 @@ from typing import Protocol
 import trio
 
 from gateway.bridge import texts
-from gateway.bridge.features import contacts, messages, presence, registration
+from gateway.bridge.accounts import no_dialogue
+from gateway.bridge.features import contacts, messages, presence
 from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.translate import bounded
 from gateway.bridge.user import FromNetwork, User
@@ -154,7 +155,7 @@ class Connection:
         async with gate.passage():
             try:
                 client = await stack.enter_async_context(
-                    self._user.domain.network.sign_on(self.account, registration.no_dialogue)
+                    self._user.domain.network.sign_on(self.account, no_dialogue)
                 )
             except (ConnectionLost, RemoteProtocolError):
                 gate.failed()

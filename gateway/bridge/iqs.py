@@ -22,7 +22,7 @@ ANSWERERS: dict[tuple[IqType, str, str], Answerer] = {
     (IqType.GET, "query", ns.DISCO_ITEMS): disco.items,
     (IqType.GET, "query", ns.GATEWAY): prompt.ask,
     (IqType.SET, "query", ns.GATEWAY): prompt.translate,
-    (IqType.GET, "query", ns.REGISTER): registration.form,
+    (IqType.GET, "query", ns.REGISTER): registration.ask,
     (IqType.SET, "query", ns.ROSTER): roster.pushed,
     (IqType.GET, "ping", ns.PING): basics.ping,
     (IqType.GET, "query", ns.VERSION): basics.version,

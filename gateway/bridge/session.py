@@ -12,7 +12,8 @@ from enum import Enum
 import attrs
 import trio
 
-from gateway.bridge import iqs, texts
+from gateway.bridge import accounts, iqs, texts
+from gateway.bridge.accounts import Registration
 from gateway.bridge.caps import caps_of
 from gateway.bridge.connection import Connection, Flooded
 from gateway.bridge.features import contacts, messages, presence, registration, roster
@@ -97,7 +98,7 @@ class Session:
         self._retiring = False  # the account is being removed: nobody comes or goes
         self._lost_because: tuple[Condition, ErrorType, str] | None = None
         self._said = ""  # what the service said with its last refusal
-        self._registration = registration.Registration(user, self)
+        self._registration = Registration(user, self)
         self._sync = roster.Sync(user)
 
     @property
@@ -591,7 +592,7 @@ class Session:
             case ContactRequest():
                 await contacts.requested(user, item.event, item.client)
             case CredentialsRenewed(secret) if item.client is user.client:
-                await registration.renew(user, secret)
+                await accounts.renew(user, secret)
             case RequestAnswered():
                 contacts.answered(user, item.event)
                 await self._save()

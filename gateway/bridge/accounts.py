@@ -1,0 +1,331 @@
+"""A user's registration, whoever asks for it: tried on the network, kept, changed, removed.
+
+What a user submits is worked off one after the other by a task of his session; a removal ends the
+one that is running (AMB-27). Nothing is stored before the network has accepted it. How it is asked
+for, and how it is answered, is the features' business.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import attrs
+import trio
+
+from gateway.bridge import texts
+from gateway.bridge.features import contacts
+from gateway.bridge.translate import bounded
+from gateway.bridge.user import User
+from gateway.errors import ConnectionLost, RemoteProtocolError, StoreError
+from gateway.networks.base import (
+    Account,
+    Answer,
+    Challenge,
+    Field,
+    InvalidAddress,
+    LoginRefused,
+    Refusal,
+)
+from gateway.xmpp.stanza import (
+    Condition,
+    ErrorType,
+    PresenceType,
+    StanzaError,
+)
+
+log = logging.getLogger(__name__)
+
+VERIFY_SECONDS = 45.0  # below the usual 60 s of clients (AMB-05)
+MAX_WAITING = 5
+
+TellOutcome = Callable[[StanzaError | None], None]
+
+
+@attrs.frozen
+class Submission:
+    """What a user submitted; `values` None: his registration is to be removed.
+
+    `tell` is called once with what became of it; None: it is done.
+    """
+
+    values: Mapping[str, str] | None = attrs.field(repr=False)
+    tell: TellOutcome = attrs.field(repr=False)
+
+
+class Life(Protocol):
+    """What registration asks of the session it belongs to."""
+
+    def edited(self) -> None:
+        """Other credentials are on record: sign on with them."""
+
+    async def retire(self) -> None:
+        """Sign off for good and wait, within bounds, until the network has seen it."""
+
+    async def try_out(self, account: Account) -> None:
+        """Sign on beside what there is; the connection is kept for a while. Raises as `sign_on`."""
+
+    async def drop_trial(self) -> None:
+        """Sign off what `try_out` kept, and wait, within bounds, until the network has seen it."""
+
+
+class Registration:
+    """The submissions of one user, in order. `run` is a task while there are any."""
+
+    def __init__(self, user: User, life: Life) -> None:
+        self._user = user
+        self._life = life
+        self._waiting: deque[Submission] = deque()
+        self._work = trio.CancelScope()  # around what is being worked off
+        self._verifying: trio.CancelScope | None = None
+        self._decided = False  # what is being worked off has begun to change what is kept
+        self._owed: Submission | None = None  # what is being worked off, until it is answered
+        self.running = False
+
+    def submit(self, submission: Submission) -> bool:
+        """Take a submission. Returns whether `run` has to be started. Raises `StanzaError`."""
+        if submission.values is None:
+            self.give_way()
+        elif len(self._waiting) >= MAX_WAITING:
+            raise StanzaError(Condition.RESOURCE_CONSTRAINT, "Too many registrations at once.")
+        self._waiting.append(submission)
+        start = not self.running
+        self.running = True
+        return start
+
+    async def run(self) -> None:
+        """Work off what waits, then end."""
+        while self._waiting:
+            submission = self._owed = self._waiting.popleft()
+            with trio.CancelScope() as self._work:
+                await self._work_off(submission)
+        self.running = False
+        self._user.inbox.wake()
+
+    async def _work_off(self, submission: Submission) -> None:
+        try:
+            if submission.values is None:
+                await self._remove()
+            else:
+                await self._set(submission.values)
+        except StanzaError as exc:
+            await self._life.drop_trial()
+            self._tell(exc)
+        except StoreError as exc:
+            await self._life.drop_trial()
+            log.error("%s: a registration is not stored: %s", self._user.name, exc)
+            self._tell(_failed(texts.NOT_STORED))
+        finally:
+            self._decided = False
+
+    def abandon(self, text: str) -> None:
+        """Answer all that runs or waits with an error: nobody will work it off.
+
+        What is decided is not undone any more: it goes on, and is answered as it ends.
+        """
+        owed = list(self._waiting)
+        self._waiting.clear()
+        if self._owed is not None and not self._decided:
+            owed.insert(0, self._owed)
+            self._owed = None
+            self._work.cancel()
+        for submission in owed:
+            submission.tell(_failed(text))
+
+    def give_way(self) -> None:
+        """A removal is here: what is being set, or waits to be, is refused (AMB-27)."""
+        if self._verifying is not None:
+            self._verifying.cancel()
+        for waiting in [one for one in self._waiting if one.values is not None]:
+            self._waiting.remove(waiting)
+            waiting.tell(StanzaError(Condition.NOT_ACCEPTABLE, texts.REGISTRATION_CANCELLED))
+
+    async def _set(self, values: Mapping[str, str]) -> None:
+        user = self._user
+        wanted = self._wanted(values)
+        with _claimed(user, wanted.address):
+            await self._set_to(wanted)
+
+    async def _set_to(self, wanted: Account) -> None:
+        user, old = self._user, self._user.account
+        same = old is not None and wanted == Account(old.address, old.secret, old.fields)
+        if not same:
+            await self._verify(wanted)
+        moved = old is not None and old.address != wanted.address
+        if moved:  # GW-EDIT-04: the old account's contacts are no longer his
+            await contacts.load(user)
+            await self._life.retire()
+        self._decided = True
+        if moved:
+            await contacts.cancel_all(user)
+        await self._store(wanted, moved=moved)
+        self._tell(None)
+        if old is None:  # GW-REG-05
+            user.ask(user.domain.jid, PresenceType.SUBSCRIBE)
+        if not same:
+            log.info("%s: registered as %s", user.name, wanted.address)
+            self._life.edited()
+
+    def _wanted(self, values: Mapping[str, str]) -> Account:
+        """Check what was filled in and return the account it describes. Raises `StanzaError`."""
+        user, old = self._user, self._user.account
+        fields = user.domain.network.description.fields
+        given = {field.name: values.get(field.name, "") for field in fields}
+        try:
+            address = user.domain.network.canonical(given["username"])
+        except InvalidAddress as exc:
+            if given["username"].strip():
+                raise StanzaError(Condition.NOT_ACCEPTABLE, bounded(str(exc))) from exc
+            address = ""
+        keeps = old is not None and address == old.address
+        if keeps and old is not None and not given["password"]:  # AMB-01
+            given["password"] = old.secret
+        missing = [field for field in fields if field.required and not _filled(field, given)]
+        if missing:  # REG7-01, AMB-03
+            names = ", ".join(field.label for field in missing)
+            raise StanzaError(Condition.NOT_ACCEPTABLE, texts.FIELDS_MISSING.format(fields=names))
+        extra = {name: text for name, text in given.items() if name not in ("username", "password")}
+        return Account(address=address, secret=given["password"], fields=extra)
+
+    async def _verify(self, account: Account) -> None:
+        """Have the network check the account (GW-REG-03). Raises `StanzaError`."""
+        user = self._user
+        timed_out = user.text(texts.VERIFICATION_TIMEOUT)
+        with trio.move_on_after(VERIFY_SECONDS) as scope:
+            deadline = scope.deadline
+            self._verifying = scope
+            try:
+                if not await self._check(account):
+                    await self._life.try_out(account)
+            except LoginRefused as exc:
+                raise self._refused(exc) from exc
+            except (ConnectionLost, RemoteProtocolError) as exc:
+                log.info("%s: cannot verify: %s", user.name, exc)
+                text = user.text(texts.UNREACHABLE)
+                raise StanzaError(
+                    Condition.REMOTE_SERVER_TIMEOUT, text, type=ErrorType.WAIT
+                ) from exc
+            finally:
+                self._verifying = None
+        if scope.cancelled_caught:
+            if trio.current_time() >= deadline:
+                raise StanzaError(Condition.REMOTE_SERVER_TIMEOUT, timed_out, type=ErrorType.WAIT)
+            raise StanzaError(Condition.NOT_ACCEPTABLE, texts.REGISTRATION_CANCELLED)
+
+    async def _check(self, account: Account) -> bool:
+        """Have the network check the account without a sign-on, if it can. Raises as `check`."""
+        gate = self._user.domain.gate
+        async with gate.passage():
+            try:
+                checked = await self._user.domain.network.check(account, no_dialogue)
+            except LoginRefused:
+                gate.answered()
+                raise
+            except (ConnectionLost, RemoteProtocolError):
+                gate.failed()
+                raise
+        if checked:
+            gate.answered()
+        return checked
+
+    def _refused(self, refused: LoginRefused) -> StanzaError:
+        text = self._user.text(texts.REGISTRATION_REFUSED[refused.reason])
+        if refused.reason is Refusal.BUSY:
+            return StanzaError(Condition.REMOTE_SERVER_TIMEOUT, text, type=ErrorType.WAIT)
+        if refused.reason is Refusal.TOO_MANY_ATTEMPTS:
+            return StanzaError(Condition.RESOURCE_CONSTRAINT, text, type=ErrorType.WAIT)
+        return StanzaError(Condition.NOT_ACCEPTABLE, text)  # GW-REG-07, GW-EDIT-03
+
+    async def _store(self, wanted: Account, *, moved: bool) -> None:
+        user = self._user
+        store, component, jid = user.domain.store, str(user.domain.jid), str(user.jid)
+        if moved and user.account is not None:
+            self._forget(user.account.account_id)
+        user.account = user.domain.accounts[user.jid] = await user.domain.host.run_blocking(
+            lambda: store.save_account(
+                component, jid, wanted.address, wanted.secret, wanted.fields, anew=moved
+            )
+        )
+
+    async def _remove(self) -> None:
+        """Unregister, in the order of GW-UNREG-01…06."""
+        user = self._user
+        if user.account is None:
+            raise StanzaError(Condition.REGISTRATION_REQUIRED, texts.NOT_REGISTERED)
+        await contacts.load(user)
+        await self._life.drop_trial()
+        await self._life.retire()
+        self._decided = True
+        user.resources.clear()
+        account_id, store = user.account.account_id, user.domain.store
+        self._forget(account_id)
+        await user.domain.host.run_blocking(lambda: store.remove_account(account_id))
+        user.domain.accounts.pop(user.jid, None)
+        user.account = None
+        self._tell(None)
+        await contacts.cancel_all(user)
+        user.ask(
+            user.domain.jid,
+            PresenceType.UNSUBSCRIBE,
+            PresenceType.UNSUBSCRIBED,
+            PresenceType.UNAVAILABLE,
+        )
+        log.info("%s: unregistered", user.name)
+
+    def _forget(self, account_id: int) -> None:
+        self._user.domain.deliveries.forget(account_id)
+        self._user.domain.journal.forget(account_id)
+        self._user.seen.clear()
+
+    def _tell(self, error: StanzaError | None) -> None:
+        """Tell what became of what is being worked off, unless that has been told already."""
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            owed.tell(error)
+
+
+async def no_dialogue(challenge: Challenge) -> Answer:
+    """Refuse a question of the network: there is nobody to put it to."""
+    raise LoginRefused(Refusal.FORBIDDEN, challenge.text)
+
+
+async def renew(user: User, secret: str) -> None:
+    """Keep the credentials the network has renewed."""
+    account, store = user.account, user.domain.store
+    if account is None:
+        return
+    renewed = await user.domain.host.run_blocking(lambda: store.renew_secret(account, secret))
+    if renewed and user.account is account:
+        user.account = user.domain.accounts[user.jid] = attrs.evolve(account, secret=secret)
+
+
+# --- small things -----------------------------------------------------------------------------
+
+
+def _failed(text: str) -> StanzaError:
+    return StanzaError(Condition.INTERNAL_SERVER_ERROR, text, type=ErrorType.WAIT)
+
+
+def _filled(field: Field, given: Mapping[str, str]) -> bool:
+    return bool(given[field.name].strip())
+
+
+@contextmanager
+def _claimed(user: User, address: str) -> Generator[None, None, None]:
+    """Keep an account for this user while he registers it, where each has one owner (AMB-30).
+
+    Raises `StanzaError` when it is somebody else's.
+    """
+    domain = user.domain
+    if not domain.config.one_owner:
+        yield
+        return
+    others = [account.address for jid, account in domain.accounts.items() if jid != user.jid]
+    if address in domain.claimed or address in others:
+        raise StanzaError(Condition.CONFLICT, user.text(texts.OWNED))
+    domain.claimed.add(address)
+    try:
+        yield
+    finally:
+        domain.claimed.discard(address)

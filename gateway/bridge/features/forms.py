@@ -1,0 +1,55 @@
+"""Data forms (jabber:x:data, XEP-0004): to be filled in, and filled in."""
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from gateway.xmpp import namespaces as ns
+from gateway.xmpp.stanza import Condition, StanzaError
+from gateway.xmpp.xml import Element
+
+
+@attrs.frozen
+class FormField:
+    """One line of a form. The value of a `secret` one is never shown while it is typed."""
+
+    name: str
+    label: str = ""
+    value: str = attrs.field(default="", repr=False)
+    required: bool = False
+    secret: bool = False
+
+
+def form(title: str, instructions: str, form_type: str, fields: Iterable[FormField]) -> Element:
+    """Return a form to be filled in."""
+    children = [
+        Element("title", ns.DATA_FORMS, {}, (title,)),
+        Element("instructions", ns.DATA_FORMS, {}, (instructions,)),
+        _field("FORM_TYPE", "hidden", FormField("FORM_TYPE", value=form_type)),
+    ]
+    children += [
+        _field(one.name, "text-private" if one.secret else "text-single", one) for one in fields
+    ]
+    return Element("x", ns.DATA_FORMS, {"type": "form"}, tuple(children))
+
+
+def _field(name: str, type_: str, field: FormField) -> Element:
+    children = [Element("required", ns.DATA_FORMS)] if field.required else []
+    if field.value:
+        children.append(Element("value", ns.DATA_FORMS, {}, (field.value,)))
+    label = {"label": field.label} if field.label else {}
+    return Element("field", ns.DATA_FORMS, {"var": name, "type": type_} | label, tuple(children))
+
+
+def submitted(x: Element) -> Mapping[str, str] | None:
+    """Return the values of a form that came back; None: it was cancelled. Raises `StanzaError`."""
+    if x.attributes.get("type") == "cancel":
+        return None
+    if x.attributes.get("type") != "submit":
+        raise StanzaError(Condition.BAD_REQUEST, "This is not a submitted form.")
+    values = {}
+    for field in x.elements:
+        value = field.child("value", ns.DATA_FORMS)
+        if field.name == "field" and value is not None and "var" in field.attributes:
+            values[field.attributes["var"]] = value.text
+    return values
