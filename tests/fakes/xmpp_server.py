@@ -156,10 +156,11 @@ class Connection:
     async def _answer_pings(self) -> None:
         if not self.answer_pings:
             return
-        for one in [one for one in self._arrived if one.get("to") == self._domain]:
-            if one.find(PING) is None:
-                continue
+        to_us = [one for one in self._arrived if one.get("to") == self._domain]
+        pings = [one for one in to_us if one.find(PING) is not None]
+        for one in pings:  # before a test, which reads beside us, can take one for its own
             self._arrived.remove(one)
+        for one in pings:
             await self._write(
                 f"<iq type='result' id='{one.get('id')}' from='{self._domain}' "
                 f"to='{one.get('from')}'/>".encode()
