@@ -203,14 +203,12 @@ class Registration:
             except (ConnectionLost, RemoteProtocolError) as exc:
                 log.info("%s: cannot verify: %s", user.name, exc)
                 text = user.text(texts.UNREACHABLE)
-                raise StanzaError(
-                    Condition.REMOTE_SERVER_TIMEOUT, text, type=ErrorType.WAIT
-                ) from exc
+                raise StanzaError(Condition.REMOTE_SERVER_TIMEOUT, text) from exc
             finally:
                 self._verifying = None
         if scope.cancelled_caught:
             if trio.current_time() >= deadline:
-                raise StanzaError(Condition.REMOTE_SERVER_TIMEOUT, timed_out, type=ErrorType.WAIT)
+                raise StanzaError(Condition.REMOTE_SERVER_TIMEOUT, timed_out)
             raise StanzaError(Condition.NOT_ACCEPTABLE, texts.REGISTRATION_CANCELLED)
 
     async def _check(self, account: Account) -> bool:
@@ -232,9 +230,9 @@ class Registration:
     def _refused(self, refused: LoginRefused) -> StanzaError:
         text = self._user.text(texts.REGISTRATION_REFUSED[refused.reason])
         if refused.reason is Refusal.BUSY:
-            return StanzaError(Condition.REMOTE_SERVER_TIMEOUT, text, type=ErrorType.WAIT)
+            return StanzaError(Condition.REMOTE_SERVER_TIMEOUT, text)
         if refused.reason is Refusal.TOO_MANY_ATTEMPTS:
-            return StanzaError(Condition.RESOURCE_CONSTRAINT, text, type=ErrorType.WAIT)
+            return StanzaError(Condition.RESOURCE_CONSTRAINT, text)
         return StanzaError(Condition.NOT_ACCEPTABLE, text)  # GW-REG-07, GW-EDIT-03
 
     async def _store(self, wanted: Account, *, moved: bool) -> None:
@@ -293,8 +291,7 @@ async def no_dialogue(challenge: Challenge) -> Answer:
 async def renew(user: User, secret: str) -> None:
     """Keep the credentials the network has renewed."""
     account, store = user.account, user.domain.store
-    if account is None:
-        return
+    assert account is not None
     renewed = await user.domain.host.run_blocking(lambda: store.renew_secret(account, secret))
     if renewed and user.account is account:
         user.account = user.domain.accounts[user.jid] = attrs.evolve(account, secret=secret)

@@ -18,7 +18,6 @@ from gateway.errors import StoreError
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import (
     Condition,
-    ErrorType,
     Iq,
     Message,
     Presence,
@@ -78,9 +77,9 @@ class Router:
         if self._domain.privileges.take(stanza):
             self._sync_rosters(user.domain)
         elif not self._domain.owns(user):
-            self._refuse(stanza, Condition.SERVICE_UNAVAILABLE, ErrorType.CANCEL)
+            self._refuse(stanza, Condition.SERVICE_UNAVAILABLE)
         elif self._domain.closing:
-            self._refuse(stanza, Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT)
+            self._refuse(stanza, Condition.REMOTE_SERVER_TIMEOUT, texts.SHUTTING_DOWN)
         elif self._concerns_nobody(stanza, user):
             pass
         else:
@@ -109,9 +108,9 @@ class Router:
                 return not messages.is_value(stanza) and stanza.type != "groupchat"
         return False
 
-    def _refuse(self, stanza: Stanza, condition: Condition, type_: ErrorType) -> None:
+    def _refuse(self, stanza: Stanza, condition: Condition, text: str = "") -> None:
         if isinstance(stanza, Iq) or (isinstance(stanza, Message) and messages.is_value(stanza)):
-            error = error_reply(stanza, condition, texts.SHUTTING_DOWN, type=type_)
+            error = error_reply(stanza, condition, text)
             self._domain.link.answer(error)
 
     # --- the task ---

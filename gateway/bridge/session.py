@@ -159,9 +159,8 @@ class Session:
     def _take_value(self, stanza: Stanza) -> bool:
         if self.user.inbox.put(FromUser(stanza)):
             return True
-        error = error_reply(
-            stanza, Condition.RESOURCE_CONSTRAINT, texts.TOO_MUCH, type=ErrorType.WAIT
-        )
+        text = self.user.text(texts.TOO_MUCH)
+        error = error_reply(stanza, Condition.RESOURCE_CONSTRAINT, text)
         self.user.domain.link.answer(error)
         return False
 

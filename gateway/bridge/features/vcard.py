@@ -21,7 +21,7 @@ from gateway.networks.base import (
     Profile,
 )
 from gateway.xmpp import namespaces as ns
-from gateway.xmpp.stanza import Condition, ErrorType, Iq, StanzaError, error_reply, result_of
+from gateway.xmpp.stanza import Condition, Iq, StanzaError, error_reply, result_of
 from gateway.xmpp.xml import Element
 
 FETCH_SECONDS = 20.0
@@ -70,7 +70,7 @@ async def get(user: User, iq: Iq) -> None:
     if able is not None and able.avatar:
         commands.append(FetchAvatar(ref=user.domain.new_id(), address=address))
     if commands and len(user.awaited) + len(commands) > MAX_FETCHING:
-        raise StanzaError(Condition.RESOURCE_CONSTRAINT, type=ErrorType.WAIT)
+        raise StanzaError(Condition.RESOURCE_CONSTRAINT)
     fetching.waiting = {command.ref for command in commands}
     for command in commands:
         user.await_answer(command.ref, lambda answer: _take(user, fetching, answer))
