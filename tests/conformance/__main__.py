@@ -22,7 +22,7 @@ from tests.conformance.requirements import (
 
 ROOT = Path(__file__).resolve().parents[2]
 TAIL_LINES = 40
-MEND = "to mend it, run scripts/conformance and commit what it writes"
+MEND = "to mend it, run scripts/conformance and commit what it writes (--changed is quicker)"
 
 MEND_ROW = f"take `not_done` out of {FILE}, or the marker off the test"
 
@@ -33,6 +33,9 @@ def main(
         bool, typer.Option("--summary", help="Only say whether the page holds; run no test.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what needs servers.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Run only what rows need that are new or changed.")
+    ] = False,
     root: Annotated[Path, typer.Option(hidden=True)] = ROOT,
 ) -> None:
     """Run the tests that show requirements, and write docs/conformance.md.
@@ -42,7 +45,12 @@ def main(
     """
     try:
         requirements = load(root)
-        held = summarise(root, requirements) if summary else record(root, requirements, quick=quick)
+        if summary:
+            held = summarise(root, requirements)
+        elif changed:
+            held = renew(root, requirements)
+        else:
+            held = record(root, requirements, quick=quick)
     except Faulty as exc:
         tell(*str(exc).splitlines())
         held = False
@@ -51,14 +59,8 @@ def main(
 
 def summarise(root: Path, requirements: Requirements) -> bool:
     """Print the totals of the page. Returns whether it is whole in tier 1, and up to date."""
-    cases = run(root, "--collect-only", "-qq", shown=False)
-    if faults := contradicted(requirements, cases):
-        raise Faulty([*faults, MEND_ROW])
-    tests = page.functions(cases)
-    try:
-        written = (root / page.FILE).read_text("utf-8")
-    except FileNotFoundError:
-        written = ""
+    tests = page.functions(collect(root, requirements))
+    written = read(root)
     results = page.current(requirements, tests, written)
     stale = page.staleness(written, page.write(requirements, tests, results))
     sys.stdout.write(f"{page.totals(requirements, results).summary}\n")
@@ -71,17 +73,55 @@ def summarise(root: Path, requirements: Requirements) -> bool:
 def record(root: Path, requirements: Requirements, *, quick: bool) -> bool:
     """Run the tests and write the page. Returns whether none of them failed."""
     cases = run(root, "-q", "-m", "conformance and not servers" if quick else "conformance")
+    refuse_contradictions(requirements, cases)
+    results = page.results(requirements, cases)
+    write(root, requirements, page.functions(cases), results)
+    return all(case.outcome != "failed" for case in cases)
+
+
+def renew(root: Path, requirements: Requirements) -> bool:
+    """Run the tests of rows that are new, changed or not shown; the others stay as they are."""
+    tests = page.functions(collect(root, requirements))
+    written = read(root)
+    results = page.current(requirements, tests, written)
+    due = {*page.changed(written, page.write(requirements, tests, results))}
+    due |= {id_ for id_, result in results.items() if result != page.SHOWN}
+    wanted = dict.fromkeys(test for id_ in tests if id_ in due for test in tests[id_])
+    cases = run(root, "-q", *wanted) if wanted else ()
+    seen = page.results(requirements, cases)
+    results |= {id_: seen[id_] for id_ in tests if id_ in due}
+    write(root, requirements, tests, results)
+    return all(case.outcome != "failed" for case in cases)
+
+
+def collect(root: Path, requirements: Requirements) -> tuple[Case, ...]:
+    cases = run(root, "--collect-only", "-qq", shown=False)
+    refuse_contradictions(requirements, cases)
+    return cases
+
+
+def refuse_contradictions(requirements: Requirements, cases: tuple[Case, ...]) -> None:
     if faults := contradicted(requirements, cases):
         raise Faulty([*faults, MEND_ROW])
-    results = page.results(requirements, cases)
-    text = page.write(requirements, page.functions(cases), results)
+
+
+def read(root: Path) -> str:
     try:
-        (root / page.FILE).write_text(text, "utf-8")
+        return (root / page.FILE).read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def write(
+    root: Path, requirements: Requirements, tests: dict[str, list[str]], results: dict[str, str]
+) -> None:
+    """Write the page, and say what is on it."""
+    try:
+        (root / page.FILE).write_text(page.write(requirements, tests, results), "utf-8")
     except OSError as exc:
         raise Faulty([f"{page.FILE}: {exc.strerror}"]) from exc
     sys.stdout.write(f"{page.totals(requirements, results).summary}\n")
     tell_missing(requirements, results)
-    return all(case.outcome != "failed" for case in cases)
 
 
 def run(root: Path, *options: str, shown: bool = True) -> tuple[Case, ...]:

@@ -142,12 +142,18 @@ def staleness(page: str, fresh: str) -> list[str]:
     if page == fresh:
         return []
     old, new = _rows(page), _rows(fresh)
-    said = [f"{id_} is new" for id_ in new if id_ not in old]
-    said += [f"{id_} is no more" for id_ in old if id_ not in new]
+    said = [f"{id_} is no more" for id_ in old if id_ not in new]
     said += [
-        f"{id_} or its tests have changed" for id_ in new if old.get(id_, new[id_]) != new[id_]
+        f"{id_} or its tests have changed" if id_ in old else f"{id_} is new"
+        for id_ in changed(page, fresh)
     ]
     return said or ["what stands around the rows has changed"]
+
+
+def changed(page: str, fresh: str) -> list[str]:
+    """Return the rows that are new, or not as they stand on the page."""
+    old = _rows(page)
+    return [id_ for id_, line in _rows(fresh).items() if old.get(id_) != line]
 
 
 def _rows(page: str) -> dict[str, str]:

@@ -62,10 +62,12 @@ class Tree:
     def tests(self, text: str) -> None:
         self.write("checks/test_words.py", text)
 
-    def run(self, *, summary: bool = False, quick: bool = False) -> tuple[int, str, str]:
+    def run(
+        self, *, summary: bool = False, quick: bool = False, changed: bool = False
+    ) -> tuple[int, str, str]:
         """Run the tool. Returns its exit code, the last line of its output, and its errors."""
         with pytest.raises(typer.Exit) as ending:
-            main(summary=summary, quick=quick, root=self.root)
+            main(summary=summary, quick=quick, changed=changed, root=self.root)
         said = self.output.readouterr()
         lines = said.out.splitlines()
         assert not summary or len(lines) <= 1
@@ -226,6 +228,22 @@ def test_quickly_run_is_what_needs_no_servers(tree: Tree) -> None:
     assert tree.results["ONE-01"] == "not shown: it_is_so not run"
     assert tree.results["AMB-01"] == "shown"
     assert tree.run()[:2] == (0, "tier1 1/1 tier2 0/1 tier3 0/0")
+
+
+def test_only_what_is_new_or_not_shown_is_run_where_that_is_asked_for(recorded_tree: Tree) -> None:
+    fails = SHOWS_IT.replace("    pass", "    assert False")
+    recorded_tree.tests(fails)  # and is not run: its row is as it was
+    recorded_tree.write("checks/test_more.py", SHOWS_IT.replace("ONE-01", "AMB-01"))
+    assert recorded_tree.run(changed=True) == (0, "tier1 1/1 tier2 0/1 tier3 0/0", "")
+    assert recorded_tree.results["AMB-01"] == "shown"
+    assert recorded_tree.run(summary=True)[0] == 0
+    recorded_tree.tests(fails.replace("test_it_is_so", "test_it_is_not"))
+    code, summary, _ = recorded_tree.run(changed=True)
+    assert (code, summary) == (1, "tier1 0/1 tier2 0/1 tier3 0/0")
+    assert recorded_tree.results["ONE-01"] == "failing: it_is_not"
+    recorded_tree.tests(SHOWS_IT.replace("test_it_is_so", "test_it_is_not"))
+    assert recorded_tree.run(changed=True)[0] == 0  # what was not shown is tried again
+    assert recorded_tree.results["ONE-01"] == "shown"
 
 
 # --- stale -----------------------------------------------------------------------------------
