@@ -562,6 +562,7 @@ class Session:
         self.user.disconnected()
         self.user.adding.clear()
         self.user.removing.clear()
+        self.user.granted.clear()
         for ref in list(self.user.awaited):
             self.user.answered(ref)
         messages.connection_lost(self.user)

@@ -50,6 +50,7 @@ from gateway.xmpp.stanza import (
 log = logging.getLogger(__name__)
 
 SEEN_LIMIT = 1_000
+MAX_GRANTED = 100
 SEND_SECONDS = 60.0  # a driver that has not written by then will not
 
 
@@ -140,6 +141,7 @@ class User:
     pending: dict[str, Pending] = attrs.field(factory=dict)
     adding: dict[str, str] = attrs.field(factory=dict)  # ref of AddContact -> address
     removing: dict[str, str] = attrs.field(factory=dict)  # ref of RemoveContact -> address
+    granted: deque[str] = attrs.field(factory=lambda: deque(maxlen=MAX_GRANTED))  # let in just now
     awaited: dict[str, TakeAnswer] = attrs.field(factory=dict)  # ref of a command -> who waits
     seen: dict[str, None] = attrs.field(factory=dict)
     chat_states: set[str] = attrs.field(factory=set)  # contacts the user's clients type to

@@ -79,7 +79,8 @@ async def _subscribe(user: User, address: str, reason: str) -> None:
     user.remember(address, Roster.ASKED)
     if not can_ask or address in user.adding.values():
         return  # asked when the next list is here (GW-ADD-01), or being asked
-    if listed is not None and Strand.ASKED in listed.subscription:
+    going = _overtaken(user.removing, address)  # whatever the list says yet
+    if not going and listed is not None and Strand.ASKED in listed.subscription:
         return
     ref = user.domain.new_id()
     user.adding[ref] = address
@@ -95,11 +96,14 @@ async def _subscribed(user: User, address: str) -> None:
     An answer that cannot be carried on now is not kept: the request is, and is put again at the
     next sign-on; the user's server then answers by itself what he has approved.
     """
-    listed = user.known(address).listed
+    known = user.contacts.get(address)
+    listed = known.listed if known is not None else None
     is_seen = listed is not None and Strand.SEEN_BY in listed.subscription
+    if not is_seen:
+        user.granted.append(address)
     if is_seen or await user.send(Grant(ref=user.domain.new_id(), address=address)):
         await _forget_request(user, address)
-    if user.known(address).roster is Roster.INVITED:
+    if known is not None and known.roster is Roster.INVITED:
         user.remember(address, Roster.OFFERED)
 
 
@@ -126,9 +130,21 @@ async def _unsubscribe(user: User, address: str) -> None:
     if known.listed is not None:  # whether he sees the user is another matter: GW-DEL-04
         left = known.listed.subscription - {Strand.SEES, Strand.ASKED}
         known.listed = attrs.evolve(known.listed, subscription=left)
+    _overtaken(user.adding, address)
     ref = user.domain.new_id()
     user.removing[ref] = address
     await user.send(RemoveContact(ref=ref, address=address))
+
+
+def _overtaken(unanswered: dict[str, str], address: str) -> bool:
+    """Forget what the network has yet to answer for a contact: the user has said otherwise since.
+
+    Returns whether there was anything.
+    """
+    refs = [ref for ref, one in unanswered.items() if one == address]
+    for ref in refs:
+        del unanswered[ref]
+    return bool(refs)
 
 
 async def _unsubscribed(user: User, address: str) -> None:
@@ -137,7 +153,10 @@ async def _unsubscribed(user: User, address: str) -> None:
     if known is not None and known.listed is not None:
         strands = known.listed.subscription
     refusal: Deny | Revoke | None = None
-    if Strand.ASKING in strands or await _has_asked(user, address):  # LU-ADD-05
+    if address in user.granted:  # a moment ago: the list may not say so yet
+        user.granted.remove(address)
+        refusal = Revoke(ref=user.domain.new_id(), address=address)
+    elif Strand.ASKING in strands or await _has_asked(user, address):  # LU-ADD-05
         refusal = Deny(ref=user.domain.new_id(), address=address)
     elif _declines(user, address):
         return
@@ -289,6 +308,8 @@ async def requested(user: User, event: ContactRequest, client: LegacyClient) -> 
     await user.domain.host.run_blocking(lambda: store.save_request(account_id, request))
     if event.token is not None:
         client.acknowledge(event.token)
+    if event.address in user.granted:
+        user.granted.remove(event.address)
     ask_user(user, request)
 
 
