@@ -45,7 +45,8 @@ def ending_for(condition: str, text: str, jid: str, server: str) -> Ending:
             return Ending(
                 Cause.CONFIGURATION,
                 f"{server} refused the secret for {jid} ({said}): `secret` must be the one that "
-                f"the server's configuration has for this component",
+                f"the server's configuration has for this component, and `jid` its name there: "
+                f"ejabberd says the same of a name that it does not know",
             )
         case "invalid-namespace":
             return Ending(
