@@ -34,7 +34,8 @@ from scripts.lab.processes import (
     scratch_folder,
     tail,
 )
-from scripts.lab.prosody import Component, Prosody, User, private_prosody
+from scripts.lab.prosody import Prosody, private_prosody
+from scripts.lab.xmpp_server import Component, User
 
 CHECK_SECONDS = 120
 TAIL_LINES = 15
@@ -134,7 +135,7 @@ async def the_stage(tell: Telling, folder: Path) -> AsyncGenerator[Stage, None]:
             text = sample_config(
                 jid=GATEWAY,
                 domain=prosody.domain,
-                server=prosody.component_address,
+                server=prosody.address_of(component),
                 secret=component.secret,
                 service=emulator.service,
             )

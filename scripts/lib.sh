@@ -61,7 +61,7 @@ install_without_starting() (
 
 # need_packages PACKAGE...: install those that are missing, or say what to do and end.
 need_packages() {
-    local package missing=() as_root=()
+    local package epmd missing=() as_root=()
     command -v dpkg-query >/dev/null ||
         fail "this needs $*; this is no Debian or Ubuntu: install it with the system's own tool"
     for package in "$@"; do
@@ -74,13 +74,21 @@ need_packages() {
     may_install ||
         fail "missing: ${missing[*]}. As root, run:" \
             "    apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+    epmd=$(command -v epmd || true)
     run_quietly "installing ${missing[*]} with apt-get" install_without_starting "${missing[@]}"
+    command -v systemctl >/dev/null || return 0
+    # We came with these, so they are ours to keep from starting at the next boot.
     for package in "${missing[@]}"; do
-        if [ "$package" = prosody ] && command -v systemctl >/dev/null; then
-            # We came with it, so it is ours to keep from starting at the next boot.
-            "${as_root[@]}" systemctl --quiet disable prosody >/dev/null 2>&1 || true
-        fi
+        case $package in
+            prosody | ejabberd) disable_at_boot "$package" ;;
+        esac
     done
+    # Erlang's port mapper came along with ejabberd, unless it was here before.
+    [ -n "$epmd" ] || disable_at_boot epmd.socket epmd
+}
+
+disable_at_boot() {
+    "${as_root[@]}" systemctl --quiet disable "$@" >/dev/null 2>&1 || true
 }
 
 # A server that is there by whatever way is used as it is.
@@ -89,6 +97,15 @@ need_prosody() {
     if ! { command -v prosody && command -v prosodyctl; } >/dev/null; then
         need_packages prosody
     fi
+}
+
+need_prosody_modules() {
+    [ -e /usr/lib/prosody/modules/mod_privilege/mod_privilege.lua ] || need_packages prosody-modules
+}
+
+need_ejabberd() {
+    { command -v erl && compgen -G '/usr/lib/*/ejabberd-*/ebin/ejabberd.app'; } >/dev/null ||
+        need_packages ejabberd
 }
 
 # The store's tests run one of their own; the one that Debian may set up is left alone.

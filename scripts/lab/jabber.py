@@ -37,6 +37,7 @@ NAMESPACES = {
     "disco-items": "http://jabber.org/protocol/disco#items",
     "register": "jabber:iq:register",
     "roster": "jabber:iq:roster",
+    "rosterx": "http://jabber.org/protocol/rosterx",
     "gateway": "jabber:iq:gateway",
     "search": "jabber:iq:search",
     "commands": "http://jabber.org/protocol/commands",

@@ -2,13 +2,14 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from scripts.lab.prosody import Prosody, private_prosody
-from tests.e2e.servers import require_prosody
+from scripts.lab.xmpp_server import XmppServer
+from tests.e2e.servers import PROSODY, Kind
 
 
 @pytest.fixture
-async def prosody() -> AsyncGenerator[Prosody, None]:
-    """A private Prosody without components; with components use `private_prosody` itself."""
-    require_prosody()
-    async with private_prosody() as server:
+async def server(request: pytest.FixtureRequest) -> AsyncGenerator[XmppServer, None]:
+    """A private server without components: Prosody, or the kind a test is parametrised with."""
+    kind: Kind = getattr(request, "param", PROSODY)
+    kind.require()
+    async with kind.prepare() as server, server.serving():
         yield server

@@ -1,23 +1,26 @@
 """The harness itself, before anything of the gateway is judged with it."""
 
+import re
+
 import pytest
 import trio
 
 from scripts.lab.jabber import NotSeen, jabber_client
 from scripts.lab.processes import ProcessFailed, running, scratch_folder
-from scripts.lab.prosody import Component, Prosody, prepared_prosody, private_prosody
+from scripts.lab.xmpp_server import CONFIGURATIONS, Component, XmppServer, operators_file
 from tests.e2e import servers
-from tests.e2e.servers import require_prosody
+from tests.e2e.servers import PROGRAMS, Kind, on_every_kind, on_every_program
 
 TEST_SECONDS = 60
 
 pytestmark = pytest.mark.servers
 
 
-async def test_two_users_chat_through_a_private_prosody(prosody: Prosody) -> None:
-    romeo_account = await prosody.register("romeo")
-    juliet_account = await prosody.register("juliet", 'a "strange" <password> & more')
-    port = prosody.client_port
+@pytest.mark.parametrize("server", PROGRAMS, ids=str, indirect=True)
+async def test_two_users_chat_through_a_private_server(server: XmppServer) -> None:
+    romeo_account = await server.register("romeo")
+    juliet_account = await server.register("juliet", 'a "strange" <password> & more')
+    port = server.client_port
     with trio.fail_after(TEST_SECONDS):
         async with jabber_client("romeo") as romeo, jabber_client("juliet") as juliet:
             await romeo.login(romeo_account.jid, romeo_account.password, port, "orchard")
@@ -41,21 +44,21 @@ async def test_two_users_chat_through_a_private_prosody(prosody: Prosody) -> Non
             await juliet.nothing_more()
 
 
-async def test_an_iq_gets_its_answer_whether_result_or_error(prosody: Prosody) -> None:
-    account = await prosody.register("romeo")
+async def test_an_iq_gets_its_answer_whether_result_or_error(server: XmppServer) -> None:
+    account = await server.register("romeo")
     with trio.fail_after(TEST_SECONDS):
         async with jabber_client() as romeo:
-            await romeo.login(account.jid, account.password, prosody.client_port)
+            await romeo.login(account.jid, account.password, server.client_port)
             assert (await romeo.ask_roster()).find("roster:query") is not None
             refused = await romeo.iq("nowhere.localhost", '<query xmlns="jabber:iq:register"/>')
             assert (refused.type, refused.condition) == ("error", "not-allowed")
 
 
-async def test_what_was_not_expected_is_told_with_the_conversation(prosody: Prosody) -> None:
-    account = await prosody.register("romeo")
+async def test_what_was_not_expected_is_told_with_the_conversation(server: XmppServer) -> None:
+    account = await server.register("romeo")
     with trio.fail_after(TEST_SECONDS):
         async with jabber_client("romeo") as romeo:
-            await romeo.login(account.jid, account.password, prosody.client_port)
+            await romeo.login(account.jid, account.password, server.client_port)
             await romeo.message(romeo.jid, "to myself")
             with pytest.raises(NotSeen, match=r"(?s)more came.*to myself"):
                 await romeo.nothing_more()
@@ -68,39 +71,63 @@ async def test_what_was_not_expected_is_told_with_the_conversation(prosody: Pros
                 await romeo.presence()
 
 
-async def test_a_wrong_password_is_an_error_that_says_so(prosody: Prosody) -> None:
-    await prosody.register("romeo")
+async def test_a_wrong_password_is_an_error_that_says_so(server: XmppServer) -> None:
+    await server.register("romeo")
     with trio.fail_after(TEST_SECONDS):
         async with jabber_client() as romeo:
             with pytest.raises(ConnectionError, match="not authorized"):
-                await romeo.login("romeo@localhost", "wrong", prosody.client_port)
+                await romeo.login("romeo@localhost", "wrong", server.client_port)
 
 
-async def test_an_absent_component_is_answered_by_the_server() -> None:
-    require_prosody()
+@on_every_program
+async def test_an_absent_component_is_answered_by_the_server(kind: Kind) -> None:
+    kind.require()
+    names = ("aim.localhost", "icq.localhost")
     with trio.fail_after(TEST_SECONDS):
-        async with private_prosody(
-            Component("aim.localhost"), Component("icq.localhost")
-        ) as prosody:
-            account = await prosody.register("romeo")
+        async with kind.prepare(*map(Component, names)) as server, server.serving():
+            account = await server.register("romeo")
             async with jabber_client() as romeo:
-                await romeo.login(account.jid, account.password, prosody.client_port)
-                for gateway in ("aim.localhost", "icq.localhost"):
+                await romeo.login(account.jid, account.password, server.client_port)
+                for gateway in names:
                     answer = await romeo.iq(gateway, '<query xmlns="jabber:iq:register"/>')
-                    assert answer.condition == "remote-server-timeout"
+                    assert answer.condition == kind.gateway_is_down
 
 
-async def test_a_prosody_starts_again_on_the_same_ports_with_its_users() -> None:
-    require_prosody()
+@on_every_program
+async def test_a_server_starts_again_on_the_same_ports_with_its_users(kind: Kind) -> None:
+    kind.require()
     with trio.fail_after(TEST_SECONDS):
-        async with prepared_prosody() as prosody:
-            account = await prosody.register("romeo")
-            for _ in range(2):
-                async with prosody.serving() as server, jabber_client() as romeo:
-                    await romeo.login(account.jid, account.password, prosody.client_port)
-                assert server.process.returncode == 0
-            assert prosody.folder.exists()
-        assert not prosody.folder.exists()
+        async with kind.prepare() as server:
+            for number in range(2):
+                async with server.serving() as running_server, jabber_client() as romeo:
+                    if not number:
+                        account = await server.register("romeo")
+                    await romeo.login(account.jid, account.password, server.client_port)
+                assert running_server.process.returncode == 0
+            assert server.folder.exists()
+        assert not server.folder.exists()
+
+
+@on_every_kind
+async def test_an_operators_file_is_the_one_in_the_documents(kind: Kind) -> None:
+    """What the server is started with differs from it in names, ports and secrets only."""
+    component = Component("aim.localhost")
+    async with kind.prepare(component) as server:
+        (theirs,) = CONFIGURATIONS.glob(f"{kind}.*")
+        (ours,) = server.folder.rglob(f"{component.jid}*")
+        pairs = zip(theirs.read_text().splitlines(), ours.read_text().splitlines(), strict=True)
+        changed = [line.strip() for line, here in pairs if line != here]
+    assert changed
+    assert all(
+        re.search(r'"(aim\.)?example\.net"|"CHANGE ME"|port: 5347', line) for line in changed
+    )
+
+
+def test_an_operators_file_without_one_of_its_examples_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"ejabberd.yml has no port: 5348"):
+        operators_file("ejabberd.yml", {"port: 5348": "port: 1"})
+    with pytest.raises(ValueError, match=r'still has an example in it: "aim.example.net"'):
+        operators_file("ejabberd.yml", {'"CHANGE ME"': '"x"'})
 
 
 async def test_a_process_that_ends_early_is_reported_with_its_log() -> None:

@@ -6,14 +6,13 @@ from collections.abc import Iterable
 import pytest
 import trio
 
-from scripts.lab.jabber import Jabber, NotSeen
-from scripts.lab.legacy_user import LegacyUser
 from scripts.lab.processes import REPOSITORY, ProcessFailed
 from tests.e2e.world import (
     GATEWAY,
     JULIET,
     Gateway,
     World,
+    a_message,
     a_play,
     a_world,
     add,
@@ -129,8 +128,9 @@ async def write_wrong(world: World, *, secret: str = "", jid: str = "") -> None:
 async def test_the_port_for_clients_is_told_from_the_one_for_components() -> None:
     async with a_world() as world:
         text = world.config.read_text()
-        right, wrong = world.prosody.component_port, world.prosody.client_port
-        world.config.write_text(text.replace(f":{right}", f":{wrong}"))
+        (component,) = world.server.components
+        wrong = f"{world.server.host}:{world.server.client_port}"
+        world.config.write_text(text.replace(world.server.address_of(component), wrong))
         async with world.gateway().running(ready=False) as gateway:
             line = await gateway.wait_said(" ERROR ")
             assert "the port for components" in line
@@ -162,7 +162,7 @@ async def test_a_second_gateway_for_the_same_component_never_gets_its_users() ->
             await play.juliet.expect("message", text="who hears this?")
             assert await second.stop() == 0
         assert "another connection" not in play.gateway.output()
-        await play.romeo.nothing_more("message")
+        await play.romeo.nothing_more(a_message)
         await play.romeo.nothing_more("presence[@type='unavailable']")
 
 
@@ -215,68 +215,8 @@ async def test_two_components_in_one_daemon_have_nothing_to_do_with_each_other()
             said = await icq.call("arrived", account="romeo", kind="message")
             assert [one["fields"]["text"] for one in said] == ["still with you"]
             await romeo.take_all("message[@from='aim.localhost']")  # it says that it was refused
-            await romeo.nothing_more("message")
+            await romeo.nothing_more(a_message)
             await romeo.nothing_more(unavailable("juliet@icq.localhost"))
-            await mercutio.nothing_more("message")
+            await mercutio.nothing_more(a_message)
             for contact in ("juliet@aim.localhost", "juliet@icq.localhost"):
                 await mercutio.nothing_more(f"presence[@from='{contact}']")
-
-
-# --- what one client does to the others -------------------------------------------------------
-
-
-DEEP = "<x xmlns='urn:x'>" * 100 + "</x>" * 100
-MANY = "<x xmlns='urn:x'/>" * 3000
-LONG = "a" * 200_000
-SWELLING = '"' * 200_000  # which Prosody writes to us as 1.2 MB
-
-
-async def test_what_one_client_sends_costs_nobody_else_anything() -> None:
-    async with a_play() as play, play.world.service.user("mercutio") as friend:
-        world = play.world
-        async with world.client(await world.account("paris")) as paris:
-            await paris.presence()
-            mercutio = f"mercutio@{GATEWAY}"
-            await register(paris, world.service.emulator.passwords["tybalt"], name="tybalt")
-            before = play.gateway.output()
-            for number, inside in enumerate((DEEP, MANY)):
-                await paris.send(
-                    f"<message to='{mercutio}' type='chat' id='bad{number}'>"
-                    f"<body>hello</body>{inside}</message>"
-                )
-                error = await paris.expect(f"message[@type='error'][@id='bad{number}']")
-                assert error.condition == "not-acceptable"
-                await paris.send(f"<presence to='{mercutio}'>{inside}</presence>")
-                await paris.send(
-                    f"<iq to='{GATEWAY}' type='get' id='iq{number}'>"
-                    f"<query xmlns='jabber:iq:register'>{inside}</query></iq>"
-                )
-                answer = await paris.expect(f"iq[@type='error'][@id='iq{number}']")
-                assert answer.condition == "not-acceptable"
-                await untroubled(play.romeo, play.juliet, f"still here {number}")
-            for number, text in enumerate((LONG, SWELLING)):
-                await paris.send(
-                    f"<message to='{mercutio}' type='chat' id='long{number}'>"
-                    f"<body>{text}</body></message>"
-                )
-                error = await paris.expect(f"message[@type='error'][@id='long{number}']")
-                assert error.condition == "not-acceptable"
-            await paris.message(mercutio, "<" * 40_000)
-            assert (await friend.expect("message", sender="tybalt"))["text"] == "<" * 40_000
-            await untroubled(play.romeo, play.juliet, "and here")
-            # What the server itself does not take costs its sender his stream, and only him.
-            await paris.send(f"<message to='{mercutio}' type='chat'>{'<a/>' * 75_000}</message>")
-            with pytest.raises(NotSeen, match="the stream ended"):
-                await paris.expect("message[@id='never']")
-            await untroubled(play.romeo, play.juliet, "for ever")
-        after = play.gateway.output().removeprefix(before)
-        assert "trying again" not in after  # the link stayed
-        assert "ended by a bug" not in after
-        await play.romeo.nothing_more("presence[@type='unavailable']")
-
-
-async def untroubled(romeo: Jabber, juliet: LegacyUser, text: str) -> None:
-    await romeo.message(JULIET, text)
-    await juliet.expect("message", text=text)
-    await juliet.command("send_message", to="romeo", text=f"{text}, too")
-    await romeo.expect(body(JULIET, f"{text}, too"))

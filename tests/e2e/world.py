@@ -1,4 +1,4 @@
-"""A whole world of real processes: Prosody, emulated services, the gateway, and who uses them.
+"""A whole world of real processes: XMPP server, emulated services, gateway, and who uses them.
 
 Everything runs as it would at somebody's: `balcony run` between an XMPP server and a legacy
 service, over TCP. What the tests see is what a Jabber client and a legacy user see.
@@ -26,8 +26,8 @@ from scripts.lab.processes import (
     running_gateway,
     scratch_folder,
 )
-from scripts.lab.prosody import Component, Prosody, User, prepared_prosody
-from tests.e2e.servers import require_prosody
+from scripts.lab.xmpp_server import DOMAIN, Component, User, XmppServer
+from tests.e2e.servers import PROSODY, Kind
 
 TEST_SECONDS = 60
 GATEWAY = "emu.localhost"
@@ -50,9 +50,9 @@ class Service:
         return len(await self.call("arrived", account=account, kind=kind))
 
     @asynccontextmanager
-    async def user(self, name: str) -> AsyncGenerator[LegacyUser, None]:
-        """Sign a legacy user on, in literal JSON."""
-        password = self.emulator.passwords[name]
+    async def user(self, name: str, password: str = "") -> AsyncGenerator[LegacyUser, None]:
+        """Sign a legacy user on, in literal JSON; the sample's people need no password here."""
+        password = password or self.emulator.passwords[name]
         async with legacy_user(self.emulator.url, name, password) as user:
             yield user
 
@@ -62,7 +62,7 @@ class World:
     """What stands around the gateway. Several gateways have a service each, in their order."""
 
     folder: Path
-    prosody: Prosody
+    server: XmppServer
     services: Sequence[Service]
     config: Path
 
@@ -74,7 +74,7 @@ class World:
         return Gateway(config or self.config)
 
     async def account(self, name: str) -> User:
-        return await self.prosody.register(name)
+        return await self.server.register(name)
 
     @asynccontextmanager
     async def client(self, user: User, resource: str = "orchard") -> AsyncGenerator[Jabber, None]:
@@ -84,7 +84,7 @@ class World:
             yield jabber
 
     async def log_in(self, jabber: Jabber, user: User, resource: str = "orchard") -> None:
-        await jabber.login(user.jid, user.password, self.prosody.client_port, resource)
+        await jabber.login(user.jid, user.password, self.server.client_port, resource)
         await jabber.ask_roster()
 
 
@@ -116,21 +116,25 @@ class Gateway:
 
 @asynccontextmanager
 async def a_world(
-    *gateways: str, serving: bool = True, settings: str = ""
+    *gateways: str,
+    kind: Kind = PROSODY,
+    serving: bool = True,
+    settings: str = "",
+    seconds: float = TEST_SECONDS,
 ) -> AsyncGenerator[World, None]:
-    """Prosody, an emulated service for each gateway, and their configuration, with `settings`.
+    """An XMPP server, an emulated service for each gateway, and their configuration.
 
-    The gateway itself is started by `World.gateway`. With `serving` false Prosody is not started.
-    All of it is bounded in time.
+    The gateway itself is started by `World.gateway`. With `serving` false the XMPP server is not
+    started. `settings` are the configuration's first lines. All of it is bounded in time.
     """
-    require_prosody()
+    kind.require()
     names = gateways or (GATEWAY,)
     components = [Component(name) for name in names]
-    with trio.fail_after(TEST_SECONDS), scratch_folder("e2e") as folder:
+    with trio.fail_after(seconds), scratch_folder("e2e") as folder:
         async with AsyncExitStack() as stack:
-            prosody = await stack.enter_async_context(prepared_prosody(*components))
+            server = await stack.enter_async_context(kind.prepare(*components))
             if serving:
-                await stack.enter_async_context(prosody.serving())
+                await stack.enter_async_context(server.serving())
             services = []
             for name in names:
                 home = folder / name
@@ -139,7 +143,7 @@ async def a_world(
                 control = await stack.enter_async_context(open_control(emulator.control))
                 services.append(Service(emulator, control))
             config = folder / "balcony.toml"
-            world = World(folder, prosody, services, config)
+            world = World(folder, server, services, config)
             await write_configuration(world, config, settings)
             yield world
 
@@ -153,12 +157,12 @@ async def write_configuration(
     """
     await balcony("init", config.parent)
     lines = [settings, '[store]\nurl = "sqlite:///balcony.db"']
-    for component, service in zip(world.prosody.components, world.services, strict=True):
+    for component, service in zip(world.server.components, world.services, strict=True):
         lines += [
             "[[component]]",
             f"jid = {json.dumps(jid or component.jid)}",
-            f"domain = {json.dumps(world.prosody.domain)}",
-            f"server = {json.dumps(world.prosody.component_address)}",
+            f"domain = {json.dumps(world.server.domain)}",
+            f"server = {json.dumps(world.server.address_of(component))}",
             f"secret = {json.dumps(secret or component.secret)}",
             'network = "emu"',
             "[component.service]",
@@ -210,6 +214,12 @@ def available(contact: str, show: str = "") -> Callable[[Received], bool]:
     return fits
 
 
+def a_message(came: Received) -> bool:
+    """Fits what somebody says: no offer of a contact list, nothing that the server itself sends."""
+    is_said = came.kind == "message" and came.from_ != DOMAIN
+    return is_said and came.find("rosterx:x") is None
+
+
 def unavailable(contact: str) -> Match:
     """Fits the presence of somebody who is gone."""
     return f"presence[@type='unavailable'][@from='{contact}']"
@@ -238,7 +248,7 @@ async def settle_in(world: World, romeo: Jabber) -> None:
     await register(romeo, world.service.emulator.passwords["romeo"])
     await add(romeo)
     await romeo.expect(available(f"echo@{GATEWAY}"))  # the list is here, and is being shown
-    await romeo.nothing_more("message")
+    await romeo.nothing_more(a_message)
     romeo.forget()
 
 

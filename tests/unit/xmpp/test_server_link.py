@@ -1,4 +1,4 @@
-"""The link against a real Prosody. The user is played by a second component of the same server."""
+"""The link against real servers. The user is played by a second component of the same server."""
 
 import math
 from collections.abc import AsyncGenerator
@@ -22,8 +22,8 @@ from gateway.xmpp.stanza import (
     Stanza,
 )
 from gateway.xmpp.xml import Element
-from scripts.lab.prosody import Component, Prosody, prepared_prosody, private_prosody
-from tests.e2e.servers import require_prosody
+from scripts.lab.xmpp_server import Component, XmppServer
+from tests.e2e.servers import EJABBERD, PROSODY, Kind, on_every_program
 
 pytestmark = [pytest.mark.servers]
 
@@ -56,11 +56,12 @@ class Ear:
         return await self._get.receive()
 
 
-def settings(prosody: Prosody, component: Component) -> LinkSettings:
+def settings(server: XmppServer, component: Component) -> LinkSettings:
+    host, _, port = server.address_of(component).rpartition(":")
     return LinkSettings(
         jid=Jid.parse(component.jid),
-        domain=prosody.domain,
-        server=Address(prosody.host, prosody.component_port),
+        domain=server.domain,
+        server=Address(host, int(port)),
         secret=component.secret,
     )
 
@@ -76,11 +77,11 @@ async def linked(given: LinkSettings) -> AsyncGenerator[tuple[Link, Ear], None]:
 
 
 @asynccontextmanager
-async def server() -> AsyncGenerator[Prosody, None]:
-    require_prosody()
+async def serving(kind: Kind) -> AsyncGenerator[XmppServer, None]:
+    kind.require()
     with trio.fail_after(PATIENCE_SECONDS):
-        async with private_prosody(*COMPONENTS) as prosody:
-            yield prosody
+        async with kind.prepare(*COMPONENTS) as server, server.serving():
+            yield server
 
 
 async def settled(link: Link) -> str:
@@ -91,38 +92,47 @@ async def settled(link: Link) -> str:
 
 
 @pytest.mark.conformance("COMP-03")
-async def test_a_wrong_secret_and_an_unknown_host_are_told_apart() -> None:
-    async with server() as prosody:
-        good = settings(prosody, COMPONENTS[0])
+@pytest.mark.parametrize(
+    ("kind", "of_an_unknown_host"),
+    [
+        (PROSODY, "does not know the component icq.localhost"),
+        (EJABBERD, "and `jid` its name there"),  # it says the same of both
+    ],
+    ids=str,
+)
+async def test_a_wrong_secret_and_an_unknown_host_are_configuration_faults(
+    kind: Kind, of_an_unknown_host: str
+) -> None:
+    async with serving(kind) as server:
+        good = settings(server, COMPONENTS[0])
         async with linked(attrs.evolve(good, secret="wrong")) as (link, _ear):
             assert "refused the secret for aim.localhost" in await settled(link)
         unknown = attrs.evolve(good, jid=Jid("", "icq.localhost"))
         async with linked(unknown) as (link, _ear):
-            assert "does not know the component icq.localhost" in await settled(link)
+            assert of_an_unknown_host in await settled(link)
 
 
 @pytest.mark.conformance("COMP-03")
-async def test_a_port_for_clients_is_named_as_such() -> None:
-    async with server() as prosody:
+@on_every_program
+async def test_a_port_for_clients_is_named_as_such(kind: Kind) -> None:
+    async with serving(kind) as server:
         clients = attrs.evolve(
-            settings(prosody, COMPONENTS[0]), server=Address(prosody.host, prosody.client_port)
+            settings(server, COMPONENTS[0]), server=Address(server.host, server.client_port)
         )
         async with linked(clients) as (link, _ear):
             assert "port for components" in await settled(link)
 
 
 @pytest.mark.conformance("COMP-01", "COMP-02", "COMP-03", "COMP-06")
-async def test_good_links_prove_their_messages_and_a_second_one_stays_out() -> None:
-    async with server() as prosody:
-        good = settings(prosody, COMPONENTS[0])
+@on_every_program
+async def test_good_links_prove_their_messages(kind: Kind) -> None:
+    async with serving(kind) as server:
+        good = settings(server, COMPONENTS[0])
         async with (
             linked(good) as (link, ear),
-            linked(settings(prosody, COMPONENTS[1])) as (_user, heard),
+            linked(settings(server, COMPONENTS[1])) as (_user, heard),
         ):
             assert await ear.next() == await heard.next() == "up"
-            async with linked(good) as (second, _ear):
-                assert "another connection serves aim.localhost" in await settled(second)
-
             sent = [
                 Message(to=USER, from_=JULIET, id=str(number), body="ciao", lang="it")
                 for number in range(120)
@@ -136,7 +146,7 @@ async def test_good_links_prove_their_messages_and_a_second_one_stays_out() -> N
             assert [await heard.next() for _ in sent] == sent
 
             # Nobody there: the error comes, and the proof behind it.
-            lost = Message(to=Jid("nobody", prosody.domain), from_=JULIET, id="x", body="?")
+            lost = Message(to=Jid("nobody", server.domain), from_=JULIET, id="x", body="?")
             assert link.deliver(lost) == 121
             error = await ear.next()
             assert isinstance(error, Message)
@@ -146,8 +156,20 @@ async def test_good_links_prove_their_messages_and_a_second_one_stays_out() -> N
             await link.drain_and_close()
             assert link.status.state is LinkState.CLOSED
             assert await ear.next() == (
-                f"down: {prosody.host}:{prosody.component_port} closed the stream"
+                f"down: {server.address_of(COMPONENTS[0])} closed the stream"
             )
+
+
+@pytest.mark.conformance("COMP-03")
+async def test_prosody_lets_no_second_link_in() -> None:
+    """Ejabberd lets it in, and splits the stanzas between the two: docs/servers/README.md."""
+    async with serving(PROSODY) as server:
+        good = settings(server, COMPONENTS[0])
+        async with linked(good) as (link, ear):
+            assert await ear.next() == "up"
+            async with linked(good) as (second, _ear):
+                assert "another connection serves aim.localhost" in await settled(second)
+            assert link.status.state is LinkState.UP
 
 
 def nested(depth: int) -> Element:
@@ -158,8 +180,9 @@ def nested(depth: int) -> Element:
 
 
 @pytest.mark.conformance("COMP-07", "CORE-07")
-async def test_no_user_can_cut_the_link_of_all() -> None:
-    """Prosody passes all of these on; each one costs itself only."""
+@on_every_program
+async def test_no_user_can_cut_the_link_of_all(kind: Kind) -> None:
+    """The servers pass all of these on; each one costs itself only."""
     attributes = {f"a{number}": "" for number in range(100)}
     swelling = Message(to=JULIET, from_=USER, id="1", body="'" * 60_000)
     bad: list[Stanza] = [
@@ -178,9 +201,9 @@ async def test_no_user_can_cut_the_link_of_all() -> None:
         payload=(Element("x", "}", {"{http://x/{}y}z": "<"}), Element("q", ns.XML), nested(50)),
     )
     async with (
-        server() as prosody,
-        linked(settings(prosody, COMPONENTS[0])) as (link, ear),
-        linked(settings(prosody, COMPONENTS[1])) as (user, heard),
+        serving(kind) as server,
+        linked(settings(server, COMPONENTS[0])) as (link, ear),
+        linked(settings(server, COMPONENTS[1])) as (user, heard),
     ):
         assert await ear.next() == await heard.next() == "up"
         for number, stanza in enumerate(bad, 1):
@@ -206,15 +229,16 @@ async def test_no_user_can_cut_the_link_of_all() -> None:
 
 
 @pytest.mark.conformance("COMP-04")
-async def test_a_restarted_server_is_found_again() -> None:
-    require_prosody()
+@on_every_program
+async def test_a_restarted_server_is_found_again(kind: Kind) -> None:
+    kind.require()
     with trio.fail_after(PATIENCE_SECONDS):
         async with (
-            prepared_prosody(*COMPONENTS) as prosody,
-            linked(settings(prosody, COMPONENTS[0])) as (link, ear),
+            kind.prepare(*COMPONENTS) as server,
+            linked(settings(server, COMPONENTS[0])) as (link, ear),
         ):
             for _ in range(2):
-                async with prosody.serving():
+                async with server.serving():
                     assert await ear.next() == "up"
                 assert "down:" in str(await ear.next())
-            assert str(prosody.component_port) in await settled(link)
+            assert server.address_of(COMPONENTS[0]).partition(":")[2] in await settled(link)
