@@ -72,9 +72,7 @@ def status_of(presence: Presence) -> Status:
 
 
 def contact_presence(event: PresenceChanged, from_: Jid, to: Jid) -> Presence:
-    """Show a contact as the network shows it (GW-IN-04, GW-IN-05: from the bare JID)."""
-    if event.show in (Show.OFFLINE, Show.INVISIBLE):
-        return unavailable(from_, to, bounded(event.text) or None)
+    """Show a contact that is there, as the network shows it (GW-IN-04, GW-IN-05)."""
     payload: tuple[Element, ...] = ()
     if event.idle_since is not None:  # XEP-0319
         payload = (Element("idle", ns.IDLE, {"since": stamp(event.idle_since)}),)

@@ -402,8 +402,7 @@ def _refuse(user: User, contact: Jid, condition: Condition, type_: ErrorType, te
 
 async def _has_asked(user: User, address: str) -> bool:
     """Say whether this contact waits for the user's answer."""
-    if user.account is None:
-        return False
+    assert user.account is not None
     store, account_id = user.domain.store, user.account.account_id
     waiting = await user.domain.host.run_blocking(lambda: store.requests(account_id))
     return any(request.address == address for request in waiting)

@@ -233,8 +233,7 @@ def refuse(
 ) -> None:
     """Answer a message by an error, with its id and body, to the resource that sent it."""
     error = error_reply(message, condition, text, type=type_)
-    if not isinstance(error, Message):
-        return
+    assert isinstance(error, Message)
     # The body goes back, so that its writer sees what failed; what rides beside it can be anything.
     error = attrs.evolve(error, payload=())
     if entry is None or user.account is None:
