@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TAIL_LINES = 40
 MEND = "to mend it, run scripts/conformance and commit what it writes (--changed is quicker)"
 
-MEND_ROW = f"take `not_done` out of {FILE}, or the marker off the test"
+MEND_ROW = f"in {FILE}, take `not_done` out, or make it `partly` where something is missing"
 
 
 def main(

@@ -82,11 +82,14 @@ def _result(row: Requirement, cases: list[Case]) -> str:
         for case in cases
         if case.outcome != "passed"
     }
-    return _cell(f"not shown: {'; '.join(why)}") if why else SHOWN
+    if why:
+        return _cell(f"not shown: {'; '.join(why)}")
+    return SHOWN if row.partly is None else _cell(f"in part: {row.partly}")
 
 
 def _without_test(row: Requirement) -> str:
-    return "not shown: no test" if row.not_done is None else _cell(f"not done: {row.not_done}")
+    reason = row.not_done or row.partly
+    return "not shown: no test" if reason is None else _cell(f"not done: {reason}")
 
 
 def totals(requirements: Requirements, results: Mapping[str, str]) -> Totals:

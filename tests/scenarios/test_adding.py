@@ -191,7 +191,7 @@ async def test_a_wish_without_a_session_is_kept_until_there_is_one(
         assert not legacy.kept("Romeo")
 
 
-@pytest.mark.conformance("LU-ADD-01", "LU-ADD-02", "LU-ADD-03")
+@pytest.mark.conformance("LU-ADD-01", "LU-ADD-02", "LU-ADD-03", "NICK-01")
 async def test_a_legacy_user_asks_and_is_granted(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

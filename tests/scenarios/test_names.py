@@ -113,7 +113,7 @@ async def test_however_the_service_spells_a_name_it_is_one_contact(
     await both_ways(play, legacy, "Peter of Verona", jid)
 
 
-@pytest.mark.conformance("AMB-17", "LU-ADD-01")
+@pytest.mark.conformance("AMB-17", "LU-ADD-01", "NICK-01")
 async def test_a_stranger_behind_an_alias_asks_and_is_granted(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

@@ -213,6 +213,18 @@ def test_a_row_that_is_not_shown_says_why(tree: Tree) -> None:
         assert tree.results[id_] == result
 
 
+def test_a_row_that_is_done_in_part_is_not_counted(tree: Tree) -> None:
+    tree.write(FILE, REQUIREMENTS.replace("not_done", "partly"))
+    assert tree.run()[:2] == (0, "tier1 1/1 tier2 0/1 tier3 0/0")
+    assert tree.results["ONE-02"] == "not done: planned"
+    tree.tests(SHOWS_IT.replace('"ONE-01"', '"ONE-01", "ONE-02"'))
+    assert tree.run()[:2] == (0, "tier1 1/1 tier2 0/1 tier3 0/0")
+    assert tree.results["ONE-02"] == "in part: planned"
+    tree.tests(SHOWS_IT.replace('"ONE-01"', '"ONE-02"').replace("pass", "assert False"))
+    assert tree.run()[:2] == (1, "tier1 0/1 tier2 0/1 tier3 0/0")
+    assert tree.results["ONE-02"] == "failing: it_is_so"
+
+
 def test_what_is_not_shown_fails_the_summary(tree: Tree) -> None:
     tree.tests(SHOWS_IT.replace("    pass", "    pytest.skip('no server')"))
     tree.run()
