@@ -163,6 +163,7 @@ class Registration:
         self._tell(None)
         if old is None:  # GW-REG-05
             user.ask(user.domain.jid, PresenceType.SUBSCRIBE)
+            user.note(texts.WELCOME)
         if not same:
             log.info("%s: registered as %s", user.name, wanted.address)
             self._life.edited()

@@ -1,6 +1,6 @@
 """What the users of one component share: its JID, its network, its link, its accounts."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 import attrs
 
@@ -18,6 +18,7 @@ from gateway.xmpp.component import Link
 from gateway.xmpp.jid import Jid
 
 MAX_STRANGERS = 10_000
+MAX_ENDED = 1_000  # dialogues of ad-hoc commands that are over, by their ids
 
 
 class Strangers:
@@ -59,6 +60,7 @@ class Domain:
     started: float  # trio.current_time()
     kinds: Kinds = attrs.field(factory=Kinds)
     claimed: set[str] = attrs.field(factory=set)  # accounts being registered, if each has one owner
+    ended_dialogues: deque[str] = attrs.field(factory=lambda: deque(maxlen=MAX_ENDED))
     strangers: Strangers = attrs.field(factory=Strangers)
     crashed: bool = False  # the last daemon did: what users see of contacts may be stale
     closing: bool = False

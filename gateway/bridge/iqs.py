@@ -51,6 +51,13 @@ def starter(iq: Iq) -> Starter | None:
     return STARTERS.get((iq.type, iq.payload.name, iq.payload.xmlns))
 
 
+def is_command(iq: Iq) -> bool:
+    """Say whether this iq is a step of an ad-hoc command."""
+    payload = iq.payload
+    wanted = ("command", ns.COMMANDS)
+    return iq.type is IqType.SET and payload is not None and (payload.name, payload.xmlns) == wanted
+
+
 def answer(user: User, iq: Iq) -> Iq:
     """Return the answer to a get or set. Raises `StanzaError`, also for what nobody knows."""
     if iq.payload is not None:

@@ -16,7 +16,7 @@ from gateway.bridge import accounts, iqs, texts
 from gateway.bridge.accounts import Registration
 from gateway.bridge.caps import caps_of
 from gateway.bridge.connection import Connection, Flooded
-from gateway.bridge.features import contacts, messages, presence, registration, roster
+from gateway.bridge.features import commands, contacts, messages, presence, registration, roster
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.pacing import Backoff
 from gateway.bridge.resources import GATEWAY, MAX_DIRECTED, OFFLINE
@@ -100,6 +100,8 @@ class Session:
         self._said = ""  # what the service said with its last refusal
         self._registration = Registration(user, self)
         self._sync = roster.Sync(user)
+        self._commands = commands.Commands(user, self)
+        self._logged_out = False  # by a command, though a resource is here
 
     @property
     def name(self) -> str:
@@ -223,6 +225,7 @@ class Session:
             and self._trial is None
             and not self._registration.running
             and not self._sync.running
+            and not len(self._commands)
             and not self._due
             and not user.held
         )
@@ -296,20 +299,28 @@ class Session:
             if starter is not None:
                 await starter(self.user, iq)
                 return
+            if iqs.is_command(iq):
+                self._commands.take(iq)
+                return
             if not iqs.is_registration(iq):
                 self.user.domain.link.send(iqs.answer(self.user, iq))
                 return
             submission = registration.understand(self.user, iq)
             if submission is None:
                 self.user.domain.link.send(result_of(iq))
-            elif self._registration.submit(submission):
-                assert self._nursery is not None
-                self._nursery.start_soon(
-                    self._registration.run, name=f"sessions/{self.name}/registration"
-                )
+            else:
+                self.submit(submission)
         except StanzaError as exc:
-            error = error_reply(iq, exc.condition, exc.text, type=exc.type)
+            error = error_reply(
+                iq, exc.condition, exc.text, type=exc.type, application=exc.application
+            )
             self.user.domain.link.answer(error)
+
+    def submit(self, submission: accounts.Submission) -> None:
+        if self._registration.submit(submission):
+            assert self._nursery is not None
+            name = f"sessions/{self.name}/registration"
+            self._nursery.start_soon(self._registration.run, name=name)
 
     async def _presence(self, stanza: Presence) -> None:
         user, type_ = self.user, stanza.type
@@ -399,15 +410,18 @@ class Session:
             presence.greet_resource(self.user, full)
         elif self._told_lost:
             self._tell_lost([full])
-        self._step(Input.PRESENT)
+        if not self._logged_out:
+            self._step(Input.PRESENT)
 
     def _resource_left(self, resource: str) -> None:
         full = self.user.full(resource)
         self._told_lost.discard(resource)
         if self.user.directed:
             self._show_directed_soon()
-        if self.user.resources:  # GW-OUT-03
+        if self.user.resources or self._logged_out:  # GW-OUT-03
             presence.farewell(self.user, [full])
+            if not self.user.resources:
+                self._logged_out = False  # who comes anew is signed on
         else:
             self.user.leaving.append(full)
             self._step(Input.ABSENT)
@@ -631,9 +645,48 @@ class Session:
             user.unsaved = unsaved | user.unsaved
             log.warning("%s: contacts are not saved: %s", self.name, exc)
 
+    # --- what commands ask ---
+
+    def log_in(self) -> str:
+        user = self.user
+        self._logged_out = False
+        if user.phase is Phase.ONLINE:
+            return user.text(texts.SIGNED_ON_ALREADY)
+        if not user.resources:
+            return user.text(texts.COME_FIRST)
+        self._backoff.reset()
+        self._step(Input.TIMER)
+        self._step(Input.PRESENT)
+        return user.text(texts.SIGNING_ON)
+
+    def log_out(self) -> str:
+        user = self.user
+        if user.phase is Phase.OFFLINE:
+            return user.text(texts.SIGNED_OFF)
+        self._logged_out = bool(user.resources)
+        user.leaving = [user.jid]
+        self._step(Input.ABSENT)
+        return user.text(texts.SIGNED_OFF)
+
+    def describe(self) -> str:
+        user = self.user
+        assert user.account is not None
+        listed = sum(known.listed is not None for known in user.contacts.values())
+        return user.text(texts.STANDS[user.phase]).replace("{name}", user.account.address) + (
+            f" {listed} contacts, {len(user.shown)} online." if user.phase is Phase.ONLINE else ""
+        )
+
+    def offer_again(self) -> str:
+        if self.user.phase is not Phase.ONLINE:
+            return self.user.text(texts.NOT_SIGNED_ON)
+        self._sync.forget()
+        self.sync_roster()
+        return self.user.text(texts.OFFERING)
+
     # --- what registration asks ---
 
     def edited(self) -> None:
+        self._logged_out = False
         self._backoff.reset()
         self._step(Input.EDITED)
         if self.user.resources and self.user.phase is Phase.OFFLINE:

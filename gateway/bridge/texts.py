@@ -1,5 +1,6 @@
 """What users are told, in one place: what happened and what to do next."""
 
+from gateway.bridge.states import Phase
 from gateway.networks.base import Reason, Refusal
 
 LANG = "en"
@@ -60,6 +61,36 @@ REGISTRATION_REFUSED = REFUSALS | {
     Refusal.ELSEWHERE: "This {title} account is in use somewhere else.",
     Refusal.TOO_MANY_ATTEMPTS: "{title} says there were too many attempts; try again later.",
     Refusal.BUSY: "{title} is too busy to check this; try again later.",
+}
+WELCOME = (
+    "Welcome to {title}! You are registered with this gateway. Accept its request to be in your "
+    "contact list: while it is there and you are online, you are signed on to {title}. "
+    "To change your registration or to leave, register again, or use your client's commands."
+)
+REGISTERED = "You are registered with {title}."
+CHANGED = "Your {title} registration is changed."
+UNREGISTERED = "You are not registered with {title} any more."
+UNREGISTER_WARNING = (
+    "This removes your {title} registration and your password from this gateway, and your {title} "
+    "contacts from your contact list. Your account on {title} itself stays as it is."
+)
+SIGNED_ON_ALREADY = "You are signed on to {title}."
+SIGNING_ON = "You are being signed on to {title}."
+COME_FIRST = (
+    "Add this gateway to your contact list and go online: then you are signed on to {title}."
+)
+SIGNED_OFF = "You are signed off from {title}, until you sign on by command or go online anew."
+NOT_SIGNED_ON = "You are not signed on to {title}."
+OFFERING = "Your {title} contacts are being brought into your contact list, if it takes them."
+STANDS = {
+    Phase.OFFLINE: "You are registered as {{name}}, and not signed on.",
+    Phase.SIGNING_ON: "You are registered as {{name}}, and being signed on.",
+    Phase.ONLINE: "You are signed on as {{name}}.",
+    Phase.LOST: "You are registered as {{name}}; {title} cannot be reached, and is tried again.",
+    Phase.WAITING: "You are registered as {{name}}; {title} cannot be reached, and is tried again.",
+    Phase.SIGNING_OFF: "You are registered as {{name}}, and being signed off.",
+    Phase.REFUSED: "You are registered as {{name}}; {title} refused to sign you on.",
+    Phase.CRASHED: "You are registered as {{name}}; a fault of this gateway ended your session.",
 }
 FIELDS_MISSING = "Please fill in: {fields}."
 VERIFICATION_TIMEOUT = "{title} did not answer in time; nothing was changed. Try again later."

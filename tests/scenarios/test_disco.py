@@ -29,6 +29,7 @@ GATEWAY_INFO = (
     f"<feature var='{ITEMS}'/>"
     "<feature var='jabber:iq:gateway'/>"
     "<feature var='jabber:iq:register'/>"
+    "<feature var='http://jabber.org/protocol/commands'/>"
     "<feature var='jabber:iq:version'/>"
     "<feature var='urn:xmpp:ping'/>"
     "<feature var='urn:xmpp:time'/>"

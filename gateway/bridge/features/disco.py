@@ -4,6 +4,7 @@ Features are listed only where they are served; a contact says nothing to strang
 learns who exists.
 """
 
+from gateway.bridge.features import commands
 from gateway.bridge.states import Phase
 from gateway.bridge.user import User
 from gateway.networks.base import Capabilities, InvalidAddress
@@ -18,6 +19,7 @@ GATEWAY_FEATURES = (
     ns.DISCO_ITEMS,
     ns.GATEWAY,
     ns.REGISTER,
+    ns.COMMANDS,
     ns.VERSION,
     ns.PING,
     ns.TIME,
@@ -31,6 +33,9 @@ def info(user: User, iq: Iq) -> Iq:
     """Answer what the gateway, or a contact, is and can do."""
     if _is_command_list(iq):
         return _info(iq, [("automation", "command-list", "")], (ns.DISCO_INFO,))
+    if not iq.to.local and (name := commands.named(user, _node(iq))) is not None:  # CMD-01
+        features = (ns.DISCO_INFO, ns.COMMANDS, ns.DATA_FORMS)
+        return _info(iq, [("automation", "command-node", name)], features)
     if _node(iq) is not None:
         raise StanzaError(Condition.ITEM_NOT_FOUND)
     if not iq.to.local:
@@ -49,9 +54,9 @@ def _gateway_features(user: User) -> tuple[str, ...]:
 
 
 def items(user: User, iq: Iq) -> Iq:
-    """Answer an empty list: contacts are nobody's business; there are no commands (DISCO-02)."""
+    """Answer with the commands; otherwise nothing: contacts are nobody's business (DISCO-02)."""
     if _is_command_list(iq):
-        return result_of(iq, Element("query", ns.DISCO_ITEMS, {"node": ns.COMMANDS}))
+        return commands.items(user, iq)
     if _node(iq) is not None:
         raise StanzaError(Condition.ITEM_NOT_FOUND)
     if iq.to.local:

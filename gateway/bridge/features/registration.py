@@ -114,12 +114,17 @@ def understand(user: User, iq: Iq) -> Submission | None:
     found = forms.submitted(filled_in)
     if found is None:  # REG7-03
         return None
-    form_type = found.get("FORM_TYPE", ns.REGISTER)
+    return Submission(checked(found), tell)
+
+
+def checked(values: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the values of a form, if it is one for registering. Raises `StanzaError`."""
+    form_type = values.get("FORM_TYPE", ns.REGISTER)
     if form_type == CANCELLATION:  # REG7-07
         raise StanzaError(Condition.UNEXPECTED_REQUEST, "Nobody has asked for this form.")
     if form_type not in FORM_TYPES:
         raise StanzaError(Condition.BAD_REQUEST, "This form belongs to something else.")
-    return Submission(found, tell)
+    return values
 
 
 # --- the gateway in the user's roster ---------------------------------------------------------

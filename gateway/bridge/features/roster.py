@@ -120,6 +120,15 @@ class Sync:
         if self._scope is not None:
             self._scope.cancel()
 
+    def forget(self) -> None:
+        """Bring what was offered in vain, or turned down, once more: the user wishes it."""
+        user = self._user
+        self._in_vain.clear()
+        user.taken_off.clear()
+        for address, known in user.contacts.items():
+            if known.roster in (Roster.OFFERED, Roster.INVITED, Roster.DECLINED):
+                user.remember(address, Roster.NONE)
+
     async def run(self) -> None:
         assert self._scope is not None
         try:
