@@ -222,7 +222,7 @@ class Registration:
                 gate.answered()
                 raise
             except (ConnectionLost, RemoteProtocolError):
-                gate.failed()
+                gate.failed(self._user.jid)
                 raise
         if checked:
             gate.answered()

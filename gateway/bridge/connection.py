@@ -158,7 +158,7 @@ class Connection:
                     self._user.domain.network.sign_on(self.account, no_dialogue)
                 )
             except (ConnectionLost, RemoteProtocolError):
-                gate.failed()
+                gate.failed(self._user.jid)
                 raise
             except LoginRefused:
                 gate.answered()

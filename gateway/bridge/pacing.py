@@ -4,7 +4,7 @@ A service that fails for everybody is asked by one session at a time until it an
 the others wait. One failure of the service is one incident, of which each user is told once.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 
 import trio
@@ -14,7 +14,7 @@ from gateway.host import Host
 FIRST_DELAY_SECONDS = 1.0
 MAX_DELAY_SECONDS = 300.0
 STABLE_SECONDS = 60.0
-FAILURES_TO_OPEN = 5
+FAILURES_TO_OPEN = 5  # users
 
 
 class Backoff:
@@ -53,13 +53,13 @@ class Gate:
         self._trial = trio.CapacityLimiter(1)
         self._interval_seconds = 1.0 / per_second
         self._next_start = 0.0
-        self._failures = 0
+        self._failed: set[Hashable] = set()  # for whom, since the service last answered anybody
         self.incident = 0
 
     @property
     def open(self) -> bool:
         """Say whether the service is held for working: the breaker is not tripped."""
-        return self._failures < FAILURES_TO_OPEN
+        return len(self._failed) < FAILURES_TO_OPEN
 
     @asynccontextmanager
     async def passage(self) -> AsyncGenerator[None, None]:
@@ -75,12 +75,16 @@ class Gate:
 
     def answered(self) -> None:
         """Note that the service answered, whatever it said."""
-        self._failures = 0
+        self._failed.clear()
 
-    def failed(self) -> None:
-        """Note that the service could not be reached, or broke off a sign-on."""
-        self._failures += 1
-        if self._failures == FAILURES_TO_OPEN:
+    def failed(self, user: Hashable) -> None:
+        """Note that the service could not be reached, or broke off a sign-on, for `user`.
+
+        However often it fails for one of them: that alone holds up nobody else.
+        """
+        was_open = self.open
+        self._failed.add(user)
+        if was_open and not self.open:
             self.incident += 1
 
     async def _wait_for_start(self) -> None:

@@ -14,6 +14,7 @@ from trio.lowlevel import Task
 from trio.testing import MockClock
 
 from gateway.bridge.session import Session
+from gateway.bridge.states import Phase
 from gateway.xmpp.jid import Jid
 from legacy_emu.control import Control
 from legacy_emu.events import Look, Show
@@ -22,11 +23,13 @@ from tests.fakes.stage import BALCONY, JULIET, ORCHARD, ROMEO, SERVER, G, Stage
 from tests.scenarios.clients import all_that_comes
 from tests.scenarios.words import (
     BENVOLIO,
+    NOT_ACCEPTABLE,
     REGISTRATION_REQUIRED,
     STANZAS,
     login,
     message,
     presence,
+    refused,
     register,
 )
 
@@ -302,3 +305,24 @@ async def test_one_session_that_is_stuck_keeps_nobody_waiting(
     taken = len(legacy.arrived(account="romeo", kind="message"))
     assert len(stuck) <= len(returned) + taken
     await play.nothing_more()
+
+
+@pytest.mark.conformance("CORE-06", "GW-IN-08", "AMB-05")
+async def test_one_whom_the_service_never_lets_in_keeps_nobody_waiting(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    """The service hangs at his sign-on, and at his alone, however often he is tried again."""
+    await play.register()
+    legacy.set_fault(Kind.STALL_ANSWERS, account="Romeo")
+    await play.send(presence(ORCHARD, G))
+    await trio.sleep(300)  # in which nobody else is tried
+    await all_that_comes(play)
+    romeo = session_of(play, ROMEO)
+    assert romeo is not None
+    while romeo.user.phase is not Phase.SIGNING_ON:  # noqa: ASYNC110 - untold
+        await trio.sleep(0.1)
+    start = trio.current_time()
+    await play.send(register(login("mercutio", "wrong"), from_=BENVOLIO))
+    await play.expect(refused(NOT_ACCEPTABLE, id_="r1", to=BENVOLIO))
+    assert trio.current_time() - start < 2
+    assert romeo.user.phase is Phase.SIGNING_ON

@@ -88,9 +88,10 @@ async def test_a_service_that_fails_for_all_is_tried_by_one_at_a_time_and_is_one
     for number in range(FAILURES_TO_OPEN):
         assert gate.open
         assert gate.incident == 0
-        gate.failed()
+        for _ in range(2):
+            gate.failed(f"user{number}")
         assert gate.open == (number + 1 < FAILURES_TO_OPEN)
-    gate.failed()
+    gate.failed("another")
     assert gate.incident == 1
     passed: list[float] = []
     async with trio.open_nursery() as nursery:
