@@ -439,14 +439,12 @@ class Session:
 
     def _connect(self) -> None:
         self._timer_at = float("inf")
-        trial, self._trial = self._trial, None
-        account = self._credentials()
+        trial, account = self._trial, self._credentials()
         if trial is not None and trial.account == account and not trial.over.is_set():
+            self._trial = None
             self._connection = trial
             trial.want()
-            return
-        if trial is not None:
-            trial.scope.cancel()
+            return  # while a trial of other credentials goes on for whoever began it
         self._connection = self._start(Connection(self.user, account, self))
 
     def _start(self, connection: Connection) -> Connection:

@@ -214,3 +214,19 @@ async def test_the_service_ends_it_meanwhile(
     await play.expect(presence(G, ORCHARD, "error", error(*CONFLICT)))
     await play.expect(said("*", from_=G))
     await play.nothing_more()
+
+
+@pytest.mark.conformance("GW-EDIT-03", "GW-REG-07")
+async def test_what_was_not_tried_to_the_end_is_not_taken_for_right(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    client = await signed_on(play, net)
+    net.silent.append(True)
+    await play.send(register(login("romeo", "wrong"), id_="r2"))
+    await trio.sleep(1)
+    client.end()  # and the session signs on again, with the password on record
+    await trio.sleep(40)
+    play.link.check_nothing_came()
+    assert [one.secret for one in net.attempts] == ["montague", "wrong", "montague"]
+    await play.expect(refused(TIMEOUT, id_="r2"))
+    assert [one.secret for one in play.gateway.store.accounts(G)] == ["montague"]
