@@ -108,6 +108,10 @@ need_ejabberd() {
         need_packages ejabberd
 }
 
+need_profanity() {
+    { command -v profanity && command -v tmux; } >/dev/null || need_packages profanity tmux
+}
+
 # The store's tests run one of their own; the one that Debian may set up is left alone.
 need_postgresql() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ||

@@ -13,7 +13,7 @@ from functools import partial
 import attrs
 import pytest
 
-from scripts.lab import ejabberd, prosody
+from scripts.lab import ejabberd, profanity, prosody, terminal
 from scripts.lab.ejabberd import prepared_ejabberd
 from scripts.lab.prosody import prepared_prosody
 from scripts.lab.xmpp_server import XmppServer
@@ -31,6 +31,12 @@ def require_prosody_modules() -> None:
 
 def require_ejabberd() -> None:
     _require(ejabberd.is_installed(), ejabberd.DEBIAN_PACKAGE)
+
+
+def require_profanity() -> None:
+    """Go on when Profanity and the terminal it is driven in are installed."""
+    _require(profanity.is_installed(), profanity.DEBIAN_PACKAGE)
+    _require(terminal.is_installed(), terminal.DEBIAN_PACKAGE)
 
 
 def require_program(program: str, package: str) -> None:

@@ -5,11 +5,13 @@ import re
 import pytest
 import trio
 
+from scripts.lab import terminal as terminals
 from scripts.lab.jabber import NotSeen, jabber_client
-from scripts.lab.processes import ProcessFailed, running, scratch_folder
+from scripts.lab.processes import LOOK_AGAIN_SECONDS, ProcessFailed, running, scratch_folder
 from scripts.lab.xmpp_server import CONFIGURATIONS, Component, XmppServer, operators_file
 from tests.e2e import servers
 from tests.e2e.servers import PROGRAMS, Kind, on_every_kind, on_every_program
+from tests.e2e.world import processes_naming
 
 TEST_SECONDS = 60
 
@@ -145,6 +147,24 @@ async def test_a_process_that_ignores_its_end_is_killed(monkeypatch: pytest.Monk
         async with running("stubborn", command, folder / "stubborn.log") as stubborn:
             await stubborn.wait_line("up")
         assert stubborn.process.returncode == -9
+
+
+async def test_a_terminal_shows_its_screen_and_ends_its_program() -> None:
+    servers.require_program("tmux", terminals.DEBIAN_PACKAGE)
+    with scratch_folder("terminal") as home, trio.fail_after(TEST_SECONDS):
+        loop = f"echo here in {home}; while read line; do echo got $line; done"
+        async with terminals.terminal("loop", ["sh", "-c", loop], home) as screen:
+            await screen.see(f"here in {home}")
+            await screen.type("wha")
+            await screen.enter("t's that")
+            await screen.see("got what's that")
+            with pytest.raises(
+                NotSeen, match=r"(?s)loop: 'never' was not.*here in.*what was typed"
+            ):
+                await screen.see("never", seconds=0.1)
+            assert processes_naming(home) != ""
+        while processes_naming(home):  # noqa: ASYNC110 - it ends by itself, and tells nobody
+            await trio.sleep(LOOK_AGAIN_SECONDS)
 
 
 def test_a_missing_server_skips_a_test_and_fails_it_where_servers_are_required(

@@ -171,6 +171,14 @@ async def write_configuration(
     await trio.Path(config).write_text("\n".join(lines))
 
 
+async def with_setting(world: World, key: str, value: str) -> None:
+    """Add a setting to each component of this world's configuration."""
+    config = trio.Path(world.config)
+    text = await config.read_text()
+    setting = f"{key} = {json.dumps(value)}"
+    await config.write_text(text.replace("[[component]]", f"[[component]]\n{setting}"))
+
+
 # --- what users do ----------------------------------------------------------------------------
 
 
