@@ -20,6 +20,7 @@ STREAM = "http://etherx.jabber.org/streams"
 PING = "{urn:xmpp:ping}ping"
 DISCO = "{http://jabber.org/protocol/disco#info}query"
 EXPECT_SECONDS = 10
+GIVE_UP_SECONDS = 3_600  # where a test sets no bound: on a simulated clock, an hour is nothing
 
 
 class Unexpected(AssertionError):
@@ -152,7 +153,10 @@ class Connection:
             if self.ended.is_set():
                 self._fail("the gateway closed the stream")
             self._news = trio.Event()
-            await self._news.wait()
+            with trio.move_on_after(GIVE_UP_SECONDS) as scope:
+                await self._news.wait()
+            if scope.cancelled_caught:
+                self._fail("nothing more came")
         return self._arrived.popleft()
 
     async def _answer_pings(self) -> None:
