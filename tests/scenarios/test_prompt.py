@@ -94,16 +94,16 @@ async def test_a_name_that_no_jid_can_hold_gets_an_alias_that_stays(
 
 @pytest.mark.conformance("GW-PROMPT-04")
 async def test_what_is_no_name_is_refused(autojump_clock: MockClock, play: Stage) -> None:
-    for query in (
-        asked(""),
-        asked("  \n "),
-        asked("x" * 65),
-        asked("two\nlines"),
-        f"<query xmlns='{NAMESPACE}'/>",
-        f"<query xmlns='{NAMESPACE}'><name>juliet</name></query>",
+    for query, why in (
+        (asked(""), "There is no name to look up."),
+        (asked("  \n "), "There is no name to look up."),
+        (asked("x" * 65), "*"),
+        (asked("two\nlines"), "*"),
+        (f"<query xmlns='{NAMESPACE}'/>", "There is no name to look up."),
+        (f"<query xmlns='{NAMESPACE}'><name>juliet</name></query>", "There is no name to look up."),
     ):
         await play.send(iq("set", query))
-        await play.expect(refused(NOT_ACCEPTABLE))
+        await play.expect(refused(NOT_ACCEPTABLE).replace("*", why))
     await play.nothing_more()
 
 

@@ -98,6 +98,20 @@ async def test_a_client_that_fails_is_left_alone_with_the_rest_of_a_list(
     await play.nothing_more()
 
 
+@pytest.mark.conformance("PRIV-01", "PRIV-02", "AMB-13")
+async def test_a_privilege_that_comes_later_is_used_from_then_on(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    await grown_up(play, legacy)
+    await sign_on_with_caps(play)
+    await answer(play, asks(f"<query xmlns='{INFO}' node='*'/>"), info())
+    await play.nothing_more()
+    await play.send(granted(PRIVILEGE))
+    await answer(play, READ, roster((JULIET, "both"), (NURSE, "both")))
+    await answer(play, READ, roster((JULIET, "both"), (NURSE, "both")))
+    await play.nothing_more()
+
+
 async def test_a_preference_that_cannot_be_stored_harms_nobody(
     autojump_clock: MockClock,
     play: Stage,

@@ -8,8 +8,16 @@ import trio
 from trio.testing import MockClock
 
 from gateway.bridge import router
+from gateway.bridge.features import contacts
 from gateway.bridge.user import User
-from gateway.networks.base import ContactRemoved, ContactRequest, Deny, Grant, MessageReceived
+from gateway.networks.base import (
+    ContactRemoved,
+    ContactRequest,
+    Deny,
+    Grant,
+    MessageReceived,
+    RemoveContact,
+)
 from gateway.xmpp.jid import Jid
 from tests.fakes.network import FakeNetwork
 from tests.fakes.stage import JULIET, ORCHARD, ROMEO, SERVER, G, Stage
@@ -66,6 +74,29 @@ async def test_a_removal_that_the_network_did_itself_is_owed_no_longer(
     [session] = play.gateway.sessions
     assert session.user.contacts["juliet"].roster.value == ""
     client.stuck.set()
+
+
+@pytest.mark.conformance("GW-DEL-01")
+async def test_a_contact_is_removed_once_however_often_it_is_said(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    net.rules.answer = lambda command: None
+    await play.send(f"<presence type='unsubscribe' from='{ROMEO}' to='{JULIET}'/>" * 3)
+    await play.nothing_more()
+    assert len([one for one in net.clients[0].sent if isinstance(one, RemoveContact)]) == 1
+
+
+@pytest.mark.conformance("LU-ADD-01", "AMB-27")
+async def test_a_request_that_is_handled_when_the_account_is_gone_is_nobodys(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    [client], [domain] = net.clients, play.gateway.domains
+    nobody = User(domain, Jid.parse(f"tybalt@{SERVER}"), None)
+    await contacts.requested(nobody, ContactRequest(address="mercutio", token=1), client)
+    await play.nothing_more()
+    assert client.acknowledged == []
 
 
 @pytest.mark.conformance("DELAY-01", "COMP-05")

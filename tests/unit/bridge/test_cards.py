@@ -1,0 +1,53 @@
+"""Cards on networks that know little, or fail in the middle (VCARD-01)."""
+
+import attrs
+import pytest
+from trio.testing import MockClock
+
+from gateway.errors import ConnectionLost
+from gateway.networks.base import FetchProfile, LegacyCommand
+from tests.fakes.network import FakeClient, FakeNetwork
+from tests.fakes.stage import JULIET, Stage
+from tests.scenarios.words import NURSE, UNAVAILABLE, iq, refused, result
+
+ASK = "<vCard xmlns='vcard-temp'/>"
+JULIETS = "<vCard xmlns='vcard-temp'><FN>Juliet</FN><NICKNAME>Juliet</NICKNAME></vCard>"
+
+
+async def signed_on(play: Stage) -> None:
+    await play.register()
+    await play.sign_on()
+    await play.nothing_more()
+
+
+@pytest.mark.conformance("VCARD-01")
+async def test_of_whom_nothing_is_known_there_is_no_card(
+    autojump_clock: MockClock, play: Stage
+) -> None:
+    await signed_on(play)
+    await play.send(iq("get", ASK, to=NURSE), iq("get", ASK, id_="i2", to=JULIET))
+    await play.expect(refused(UNAVAILABLE, from_=NURSE, text=False))
+    await play.expect(result(JULIETS, id_="i2", from_=JULIET))
+    await play.nothing_more()
+
+
+@pytest.mark.conformance("VCARD-01", "CORE-03")
+async def test_a_question_that_cannot_be_put_leaves_what_the_list_says(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net.capabilities = attrs.evolve(net.capabilities, profile=True)
+    await signed_on(play)
+    whole = FakeClient.send
+
+    async def send(client: FakeClient, command: LegacyCommand) -> None:
+        if isinstance(command, FetchProfile):
+            raise ConnectionLost("gone")
+        await whole(client, command)
+
+    monkeypatch.setattr(FakeClient, "send", send)
+    await play.send(iq("get", ASK, to=JULIET))
+    await play.expect(result(JULIETS, from_=JULIET))
+    await play.nothing_more()
