@@ -200,6 +200,7 @@ async def register(
     await jabber.presence(type_="subscribed", to=gateway)
     await jabber.presence(type_="subscribe", to=gateway)
     await jabber.expect(f"presence[@type='subscribed'][@from='{gateway}']")
+    await jabber.expect(lambda came: came.kind == "message" and came.body.startswith("Welcome to"))
 
 
 async def add(jabber: Jabber, contact: str = JULIET) -> None:
