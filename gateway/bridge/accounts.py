@@ -142,16 +142,24 @@ class Registration:
             waiting.tell(StanzaError(Condition.NOT_ACCEPTABLE, texts.REGISTRATION_CANCELLED))
 
     async def _set(self, values: Mapping[str, str]) -> None:
-        user = self._user
-        wanted = self._wanted(values)
-        with _claimed(user, wanted.address):
-            await self._set_to(wanted)
-
-    async def _set_to(self, wanted: Account) -> None:
         user, old = self._user, self._user.account
+        wanted = self._wanted(values)
         same = old is not None and wanted == Account(old.address, old.secret, old.fields)
         if not same:
             await self._verify(wanted)
+        with _claimed(user, wanted.address):
+            await self._take_over(wanted)
+        self._tell(None)
+        if old is None:  # GW-REG-05
+            user.ask(user.domain.jid, PresenceType.SUBSCRIBE)
+            user.note(texts.WELCOME)
+        if not same:
+            log.info("%s: registered as %s", user.name, wanted.address)
+            self._life.edited()
+
+    async def _take_over(self, wanted: Account) -> None:
+        """Put an account that the network accepted on record, in the place of the old one."""
+        user, old = self._user, self._user.account
         moved = old is not None and old.address != wanted.address
         if moved:  # GW-EDIT-04: the old account's contacts are no longer his
             await contacts.load(user)
@@ -160,13 +168,6 @@ class Registration:
         if moved:
             await contacts.cancel_all(user)
         await self._store(wanted, moved=moved)
-        self._tell(None)
-        if old is None:  # GW-REG-05
-            user.ask(user.domain.jid, PresenceType.SUBSCRIBE)
-            user.note(texts.WELCOME)
-        if not same:
-            log.info("%s: registered as %s", user.name, wanted.address)
-            self._life.edited()
 
     def _wanted(self, values: Mapping[str, str]) -> Account:
         """Check what was filled in and return the account it describes. Raises `StanzaError`."""
@@ -311,9 +312,9 @@ def _filled(field: Field, given: Mapping[str, str]) -> bool:
 
 @contextmanager
 def _claimed(user: User, address: str) -> Generator[None, None, None]:
-    """Keep an account for this user while he registers it, where each has one owner (AMB-30).
+    """Keep an account for this user while it is put on record, if each has one owner (AMB-30).
 
-    Raises `StanzaError` when it is somebody else's.
+    Raises `StanzaError` when it is somebody else's: only who knows the password learns so.
     """
     domain = user.domain
     if not domain.config.one_owner:
