@@ -6,6 +6,7 @@ what the user wished and was not told of is done at his next sign-on, once.
 
 import pytest
 import trio
+from trio.lowlevel import Task
 from trio.testing import MockClock
 
 from gateway.bridge.states import Phase
@@ -43,9 +44,10 @@ class Heard:
         self.gone: set[str] = set()
         self.subscriptions: list[tuple[str | None, str | None]] = []
 
-    async def until_the_end(self, play: Stage) -> None:
+    async def until_the_end(self, play: Stage, *, stop: bool = True) -> None:
         start = trio.current_time()
-        play.gateway.stop()
+        if stop:
+            play.gateway.stop()
         with trio.fail_after(END_SECONDS):
             await play.link.ended.wait()
         assert trio.current_time() - start < END_SECONDS
@@ -139,6 +141,39 @@ async def test_in_the_middle_of_an_edit(
         await play.nothing_more()
     assert {G, JULIET} <= heard.gone
     assert not legacy.connections()
+
+
+class Decided(trio.abc.Instrument):
+    """Stops the daemon as soon as a registration has begun to change what is kept."""
+
+    def __init__(self, play: Stage) -> None:
+        self._play = play
+        self.has_acted = False
+
+    def after_task_step(self, task: Task) -> None:
+        sessions = self._play.gateway.sessions
+        if not self.has_acted and any(one._registration._decided for one in sessions):
+            self.has_acted = True
+            self._play.gateway.stop()
+
+
+@pytest.mark.conformance("GW-LIFE-03", "CORE-03", "GW-UNREG-03", "GW-EDIT-02")
+@pytest.mark.parametrize("filled_in", ["<remove/>", login("mercutio", "queenmab")])
+async def test_when_it_is_decided_already(
+    autojump_clock: MockClock, curtain: Raise, legacy: Control, filled_in: str
+) -> None:
+    heard = Heard()
+    async with curtain() as play:
+        await signed_on(play, legacy)
+        decided = Decided(play)
+        trio.lowlevel.add_instrument(decided)
+        await play.send(register(filled_in))
+        await heard.until_the_end(play, stop=False)
+        trio.lowlevel.remove_instrument(decided)
+        assert decided.has_acted
+    assert heard.answers == {"r1": "result"}
+    async with curtain() as play:
+        assert accounts(play) == ([] if "remove" in filled_in else [("mercutio", "queenmab")])
 
 
 @pytest.mark.conformance("GW-LIFE-03", "CORE-03", "CORE-10")
