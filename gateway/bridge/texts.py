@@ -62,6 +62,7 @@ REGISTRATION_REFUSED = REFUSALS | {
     Refusal.TOO_MANY_ATTEMPTS: "{title} says there were too many attempts; try again later.",
     Refusal.BUSY: "{title} is too busy to check this; try again later.",
 }
+TOO_MANY_CONTACTS = "This gateway keeps no more contacts for you; remove some first."
 WELCOME = (
     "Welcome to {title}! You are registered with this gateway. Accept its request to be in your "
     "contact list: while it is there and you are online, you are signed on to {title}. "

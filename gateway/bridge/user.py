@@ -50,6 +50,8 @@ from gateway.xmpp.stanza import (
 log = logging.getLogger(__name__)
 
 SEEN_LIMIT = 1_000
+MAX_CONTACTS = 10_000  # of one account: no network's list is longer, but its bugs may be
+MAX_CHATS = 1_000  # contacts whose chat states are remembered
 MAX_GRANTED = 100
 SEND_SECONDS = 60.0  # a driver that has not written by then will not
 
@@ -169,6 +171,10 @@ class User:
 
     def full(self, resource: str) -> Jid:
         return attrs.evolve(self.jid, resource=resource)
+
+    def has_room_for(self, address: str) -> bool:
+        """Say whether this contact is known, or may be added to those that are."""
+        return address in self.contacts or len(self.contacts) < MAX_CONTACTS
 
     def known(self, address: str) -> Known:
         return self.contacts.setdefault(address, Known())

@@ -4,6 +4,8 @@ The gateway is the server of its contacts: who asked whom is kept by the network
 the user's roster in the store. A contact is never announced by a `subscribed` nobody asked for.
 """
 
+import logging
+
 import attrs
 
 from gateway.bridge import texts
@@ -38,6 +40,8 @@ from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceType
 from gateway.xmpp.xml import Element
 
+log = logging.getLogger(__name__)
+
 ASK_BACK_SECONDS = 2.0
 
 # --- what the user does -----------------------------------------------------------------------
@@ -70,6 +74,10 @@ async def from_user(user: User, stanza: Presence) -> None:
 
 
 async def _subscribe(user: User, address: str, reason: str) -> None:
+    if not user.has_room_for(address):
+        contact, text = user.domain.addresses.jid_of(address), user.text(texts.TOO_MANY_CONTACTS)
+        _refuse(user, contact, Condition.RESOURCE_CONSTRAINT, ErrorType.WAIT, text)
+        return
     known = user.known(address)
     listed = known.listed
     can_ask = user.client is not None and user.has_list
@@ -216,6 +224,9 @@ def _catch_up(user: User) -> None:
 
 def changed(user: User, event: ContactChanged) -> None:
     contact = event.contact
+    if not user.has_room_for(contact.address):
+        log.warning("%s: the contact list is too long; the rest is left out", user.name)
+        return
     known = user.known(contact.address)
     known.listed = contact
     roster.note_listed(user, contact.address, known)
@@ -262,7 +273,9 @@ def not_added(user: User, failed: CommandFailed) -> None:
 
 def answered(user: User, event: RequestAnswered) -> None:
     """Take a contact's answer to what the user asked (GW-ADD-02, GW-ADD-04)."""
-    known = user.known(event.address)
+    known = user.contacts.get(event.address)
+    if known is None:
+        return  # nobody has asked
     if event.granted:
         _granted(user, event.address)
     elif known.roster is Roster.ASKED:

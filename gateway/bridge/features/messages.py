@@ -24,7 +24,7 @@ from gateway.bridge.translate import (
     pieces,
     stanza_id,
 )
-from gateway.bridge.user import Pending, User
+from gateway.bridge.user import MAX_CHATS, Pending, User
 from gateway.networks.base import (
     InvalidAddress,
     LegacyClient,
@@ -142,15 +142,20 @@ async def _typing_from_user(user: User, message: Message) -> None:
         address = user.domain.addresses.address_of(message.to)
     except InvalidAddress:
         return
-    user.chat_states.add(address)
+    _remember_chat(user, address)
     await user.send(SetTyping(ref=user.domain.new_id(), conversation=address, state=state))
 
 
 def _note_chat_states(user: User, address: str, message: Message) -> None:
     if chat_state_of(message) is not None:
-        user.chat_states.add(address)
+        _remember_chat(user, address)
     else:
         user.chat_states.discard(address)
+
+
+def _remember_chat(user: User, address: str) -> None:
+    if len(user.chat_states) < MAX_CHATS:
+        user.chat_states.add(address)
 
 
 def outcome(user: User, event: MessageOutcome) -> None:

@@ -33,6 +33,8 @@ def greet_resource(user: User, resource: Jid) -> None:
 
 def contact_changed(user: User, event: PresenceChanged) -> None:
     """Show the new presence of a contact to whoever is subscribed to it."""
+    if not user.has_room_for(event.address):
+        return
     known = user.known(event.address)
     known.presence = event
     show_contact(user, event.address, known)
