@@ -17,7 +17,7 @@ import trio
 from gateway.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
 from gateway.host import Address, Host
 from gateway.xmpp import namespaces
-from gateway.xmpp.endings import Cause, Ending, Retry, ending_for
+from gateway.xmpp.endings import Cause, Ending, Retry, ending_for, shared_link
 from gateway.xmpp.jid import InvalidJid, Jid
 from gateway.xmpp.outbox import Item, Kind, Outbox
 from gateway.xmpp.proof import Proof
@@ -56,6 +56,7 @@ HANDSHAKE_SECONDS = 30
 SILENCE_SECONDS = 60  # nothing read for so long: ask
 ANSWER_SECONDS = 180  # asked, and nothing read for so long: the link is dead
 WRITE_STALL_SECONDS = 120
+LEFTOVERS_SECONDS = 10
 DRAIN_SECONDS = 4
 PROVE_SECONDS = 2
 CLOSE_SECONDS = 2
@@ -124,6 +125,7 @@ class _Connection:
         self.farewell = b""  # what is still to be said before closing
         self.sending = False  # a write has begun and not ended: nothing more can be said
         self.closing = False
+        self.is_shared = False  # another connection is given a part of what is for us
         self.ending: Ending | None = None
         self.over = trio.Event()
 
@@ -427,7 +429,9 @@ class Link:
         if answer.from_ != self._server_jid:
             return
         now = trio.current_time()
-        if answer.error is not None and answer.error.condition in _ASTRAY:
+        if self._proof.is_anothers(answer.id):
+            self._note_another(now)
+        elif answer.error is not None and answer.error.condition in _ASTRAY:
             if self._proof.went_astray(answer.id, now):
                 text = (
                     f"{self._settings.server} does not serve {self._server_jid}: correct `domain`"
@@ -440,6 +444,18 @@ class Link:
                 self._move()
                 self._receiver.proven(upto)
         self._ping_when_due(now)
+
+    def _note_another(self, now: float) -> None:
+        """Report that this link is given what another connection asked for, once a link."""
+        connection = self._connection
+        if connection is None or connection.is_shared or connection.up_since is None:
+            return
+        if now - connection.up_since < LEFTOVERS_SECONDS:
+            return  # perhaps what was still on its way to a gateway that has ended
+        connection.is_shared = True
+        text = shared_link(str(self._own), str(self._settings.server))
+        log.error("%s: %s", self, text)
+        self._set_status(self.status.state, text)
 
     def _note_dropped(self, dropped: StanzaDropped) -> None:
         sender = dropped.attributes.get("from")

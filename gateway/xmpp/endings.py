@@ -64,6 +64,14 @@ def ending_for(condition: str, text: str, jid: str, server: str) -> Ending:
             return Ending(Cause.LOST, f"{server} ended the stream: {said}")
 
 
+def shared_link(jid: str, server: str) -> str:
+    """Say that the server has let two connections in, and what that asks of the operator."""
+    return (
+        f"{server} divides what is for {jid} between this and another connection, and messages go "
+        f"astray: is a second gateway running with the same component? end one of them"
+    )
+
+
 class Retry:
     """The delay before each next try: growing, with jitter, small again after a stable minute."""
 

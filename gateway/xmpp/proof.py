@@ -6,9 +6,9 @@ before it was taken over. Only `remote-server-*` proves nothing: the ping went a
 `domain` it was sent to is not the server's own.
 
 The ping goes from the gateway to the server's domain. That comes back on this connection as long as
-it is the only one for its domain, which the lock on the store sees to. Were a server to spread the
-answers over several connections, foreign ones would be ignored here, and the ping be repeated after
-a while.
+it is the only one for its domain, which the lock on the store sees to. Some servers (ejabberd) let
+a second gateway in all the same and spread the answers over both connections: a foreign one proves
+nothing here, save that there is another, and the ping is repeated after a while.
 """
 
 from collections import deque
@@ -103,6 +103,10 @@ class Proof:
     def has_id_of_ping(id_: str) -> bool:
         """Say whether the id is that of a ping of this kind: ours, an older link's or another's."""
         return id_.startswith(_PREFIX)
+
+    def is_anothers(self, id_: str) -> bool:
+        """Say whether a ping of this kind was neither this link's nor an older one's of ours."""
+        return self.has_id_of_ping(id_) and not id_.startswith(f"{_PREFIX}{self._nonce}-")
 
     def answered(self, id_: str) -> int | None:
         """Take an answer; return the number up to which all is proven now, if that is news."""

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from gateway.errors import LocalProtocolError
-from gateway.xmpp.component import Link, LinkState, StanzaRefused
+from gateway.xmpp.component import LEFTOVERS_SECONDS, Link, LinkState, StanzaRefused
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.proof import ASTRAY_SECONDS, MAX_UNPROVEN, PING_DELAY_SECONDS
 from gateway.xmpp.stanza import (
@@ -322,6 +322,30 @@ async def test_a_foreign_answer_proves_nothing(autojump_clock: MockClock) -> Non
         await s.peer.send(right.replace(b"'montague.lit'", b"'romeo@montague.lit'"))
         await s.peer.send(right.replace(b"proof-", b"proof-0"))
         await trio.testing.wait_all_tasks_blocked()
+        assert s.told.told == ["up"]
+        await s.peer.send(right)
+        await trio.testing.wait_all_tasks_blocked()
+        assert s.told.told == ["up", "proven 1"]
+
+
+@pytest.mark.conformance("COMP-03", "AMB-32")
+async def test_another_gateways_answer_is_reported_once(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with linked() as s:
+        s.link.deliver(chat("1"))
+        await s.peer.next()
+        right = result_for(await s.peer.next())
+        strange = right.replace(b"proof-", b"proof-0")
+        await s.peer.send(strange)  # may have been on its way to a gateway that has ended
+        await trio.testing.wait_all_tasks_blocked()
+        assert "second gateway" not in caplog.text
+        await trio.sleep(LEFTOVERS_SECONDS)
+        for _ in range(2):
+            await s.peer.send(strange)
+        await trio.testing.wait_all_tasks_blocked()
+        assert "is a second gateway running" in (s.link.status.error or "")
+        assert caplog.text.count("is a second gateway running") == 1
         assert s.told.told == ["up"]
         await s.peer.send(right)
         await trio.testing.wait_all_tasks_blocked()

@@ -12,6 +12,7 @@ from gateway.host import Address, RealHost
 from gateway.xmpp import namespaces as ns
 from gateway.xmpp.component import Link, LinkSettings, LinkState
 from gateway.xmpp.jid import Jid
+from gateway.xmpp.proof import PING_DELAY_SECONDS
 from gateway.xmpp.stanza import (
     Condition,
     ErrorType,
@@ -162,7 +163,6 @@ async def test_good_links_prove_their_messages(kind: Kind) -> None:
 
 @pytest.mark.conformance("COMP-03")
 async def test_prosody_lets_no_second_link_in() -> None:
-    """Ejabberd lets it in, and splits the stanzas between the two: docs/servers/README.md."""
     async with serving(PROSODY) as server:
         good = settings(server, COMPONENTS[0])
         async with linked(good) as (link, ear):
@@ -170,6 +170,26 @@ async def test_prosody_lets_no_second_link_in() -> None:
             async with linked(good) as (second, _ear):
                 assert "another connection serves aim.localhost" in await settled(second)
             assert link.status.state is LinkState.UP
+
+
+@pytest.mark.conformance("COMP-03", "AMB-32")
+async def test_ejabberd_lets_a_second_link_in_which_both_notice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It spreads its answers over the two without a word, and everybody's stanzas, too."""
+    monkeypatch.setattr("gateway.xmpp.component.LEFTOVERS_SECONDS", 0)
+    async with serving(EJABBERD) as server:
+        good = settings(server, COMPONENTS[0])
+        async with linked(good) as (link, ear), linked(good) as (second, its_ear):
+            assert await ear.next() == await its_ear.next() == "up"
+            both = (link, second)
+            while not all(each.status.error for each in both):
+                for each in both:
+                    each.deliver(Message(to=USER, from_=JULIET, body="who hears the answer?"))
+                await trio.sleep(PING_DELAY_SECONDS)
+            for each in both:
+                assert each.status.state is LinkState.UP
+                assert "is a second gateway running" in (each.status.error or "")
 
 
 def nested(depth: int) -> Element:
