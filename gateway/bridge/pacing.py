@@ -1,7 +1,7 @@
 """When to try again, and how many may try at once: backoff, the gate, the circuit breaker.
 
 A service that fails for everybody is asked by one session at a time until it answers one of them;
-the others wait. One failure of the service is one incident, of which each user is told once.
+the others wait.
 """
 
 from collections.abc import AsyncGenerator, Hashable
@@ -54,7 +54,6 @@ class Gate:
         self._interval_seconds = 1.0 / per_second
         self._next_start = 0.0
         self._failed: set[Hashable] = set()  # for whom, since the service last answered anybody
-        self.incident = 0
 
     @property
     def open(self) -> bool:
@@ -82,10 +81,7 @@ class Gate:
 
         However often it fails for one of them: that alone holds up nobody else.
         """
-        was_open = self.open
         self._failed.add(user)
-        if was_open and not self.open:
-            self.incident += 1
 
     async def _wait_for_start(self) -> None:
         now = trio.current_time()

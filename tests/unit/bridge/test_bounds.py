@@ -4,11 +4,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.bridge.deliveries import MAX_WAITING
-from gateway.bridge.domain import MAX_STRANGERS, Strangers
-from gateway.bridge.inbox import MAX_VALUE
+from gateway.bridge.domain import Strangers
 from gateway.bridge.texts import FLOODED
-from gateway.bridge.user import SEEN_LIMIT
 from gateway.networks.base import (
     LegacyCommand,
     LegacyEvent,
@@ -24,6 +21,9 @@ from tests.fakes.network import FakeNetwork
 from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G
 from tests.fakes.stage import Stage as Play
 
+MAX_REQUESTS, MAX_MESSAGES = 200, 1_000  # that wait for one user
+MAX_IDS = 1_000
+MAX_STRANGERS = 10_000
 BODY = "{jabber:component:accept}body"
 ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 REMOVE = (
@@ -64,8 +64,8 @@ async def test_requests_that_find_no_room_are_answered_at_once(
     stuck = net.clients[0].stuck = trio.Event()
     await play.send(message("m1"))
     await trio.sleep(1)
-    await play.send(*[ping(f"p{number}") for number in range(MAX_VALUE + 3)])
-    for number in range(MAX_VALUE, MAX_VALUE + 3):
+    await play.send(*[ping(f"p{number}") for number in range(MAX_REQUESTS + 3)])
+    for number in range(MAX_REQUESTS, MAX_REQUESTS + 3):
         found = await play.expect(
             f"<iq type='error' id='p{number}' from='{G}' to='{ORCHARD}'>"
             f"<error type='wait' code='500'><resource-constraint xmlns='{ERRORS}'/>"
@@ -75,7 +75,7 @@ async def test_requests_that_find_no_room_are_answered_at_once(
     await trio.sleep(1)
     play.link.check_nothing_came()
     stuck.set()
-    for number in range(MAX_VALUE):
+    for number in range(MAX_REQUESTS):
         await play.expect(f"<iq type='result' id='p{number}' from='{G}' to='{ORCHARD}'/>")
     await play.nothing_more()
 
@@ -92,21 +92,21 @@ async def test_a_connection_that_brings_more_than_can_be_held_pauses_and_loses_n
         MessageReceived(
             conversation="juliet", sender="juliet", text=str(n), token=n, legacy_id=f"j{n}"
         )
-        for n in range(MAX_WAITING + 5)
+        for n in range(MAX_MESSAGES + 5)
     ]
     client.tell(*said)
     await trio.sleep(10)
     assert net.clients == []  # signed off, and not at once on again
-    assert client.acknowledged == list(range(MAX_WAITING))  # they are in the journal
+    assert client.acknowledged == list(range(MAX_MESSAGES))  # they are in the journal
     play.server.refusing = False
     play.link = await play.server.connection()
     texts: list[str] = []
     with trio.move_on_after(300):
-        while len(texts) < MAX_WAITING + 1:
+        while len(texts) < MAX_MESSAGES + 1:
             found = await play.link.next_stanza()
             if found.tag.endswith("}message"):
                 texts.append(found.findtext(BODY, ""))
-    assert texts[:-1] == [str(n) for n in range(MAX_WAITING)]
+    assert texts[:-1] == [str(n) for n in range(MAX_MESSAGES)]
     assert texts[-1] == FLOODED.format(title="Fakenet")
     await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
     while not net.clients:
@@ -117,9 +117,9 @@ async def test_a_connection_that_brings_more_than_can_be_held_pauses_and_loses_n
         found = await play.link.next_stanza()
         if found.tag.endswith("}message"):
             again.append(found.findtext(BODY))
-    assert again == [str(n) for n in range(MAX_WAITING, MAX_WAITING + 5)]
+    assert again == [str(n) for n in range(MAX_MESSAGES, MAX_MESSAGES + 5)]
     await trio.sleep(1)
-    assert net.clients[0].acknowledged == list(range(MAX_WAITING - 2, MAX_WAITING + 5))
+    assert net.clients[0].acknowledged == list(range(MAX_MESSAGES - 2, MAX_MESSAGES + 5))
 
 
 async def test_of_the_ids_that_were_heard_the_newest_are_remembered(
@@ -127,15 +127,15 @@ async def test_of_the_ids_that_were_heard_the_newest_are_remembered(
 ) -> None:
     await signed_on(play)
     [session] = play.gateway.sessions
-    for number in range(SEEN_LIMIT + 1):
+    for number in range(MAX_IDS + 1):
         session.user.see(f"j{number}")
-    assert len(session.user.seen) == SEEN_LIMIT
+    assert len(session.user.seen) == MAX_IDS
     net.clients[0].tell(
         *[
             MessageReceived(
                 conversation="juliet", sender="juliet", text=text, token=text, legacy_id=text
             )
-            for text in ("j1", f"j{SEEN_LIMIT}", "j0")
+            for text in ("j1", f"j{MAX_IDS}", "j0")
         ]
     )
     found = await play.link.next_stanza()
