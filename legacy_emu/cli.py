@@ -38,6 +38,7 @@ def run(
         list[str] | None, typer.Option(help="NAME=HOST:PORT, as websocket=127.0.0.1:0.")
     ] = None,
     control: Annotated[str, typer.Option(help="HOST:PORT of the control channel.")] = "",
+    web: Annotated[str, typer.Option(help="HOST:PORT of the page for legacy users.")] = "",
     accounts: Annotated[
         list[str] | None, typer.Option("--account", "--accounts", help="NAME:PASSWORD.")
     ] = None,
@@ -50,7 +51,7 @@ def run(
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING)
     try:
         found = configuration.read(config) if config is not None else Config()
-        trio.run(_run, _with_flags(found, front or [], control, accounts or []))
+        trio.run(_run, _with_flags(found, front or [], control, web, accounts or []))
     except ConfigError as exc:
         typer.echo(f"legacy-emu: {exc}", err=True)
         raise typer.Exit(EXIT_USAGE) from exc
@@ -59,7 +60,9 @@ def run(
         raise typer.Exit(EXIT_FAILURE) from exc
 
 
-def _with_flags(config: Config, fronts: list[str], control: str, accounts: list[str]) -> Config:
+def _with_flags(
+    config: Config, fronts: list[str], control: str, web: str, accounts: list[str]
+) -> Config:
     named = dict(config.fronts)
     for text in fronts:
         name, separator, where = text.partition("=")
@@ -77,6 +80,7 @@ def _with_flags(config: Config, fronts: list[str], control: str, accounts: list[
             config,
             fronts=named,
             control=control or config.control,
+            web=attrs.evolve(config.web, listen=web or config.web.listen),
             account=(*config.account, *made),
         )
     )

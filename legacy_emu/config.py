@@ -1,5 +1,6 @@
 """The emulator's configuration: a TOML file or flags, both to the letter."""
 
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
@@ -56,6 +57,15 @@ class CrowdConfig:
 
 
 @attrs.frozen
+class WebConfig:
+    """The page for legacy users."""
+
+    listen: str = ""  # host:port; empty: no page
+    show_accounts: bool = False  # with their passwords, to whoever opens the page
+    websocket: str = ""  # where the page finds the front, when not where the front listens
+
+
+@attrs.frozen
 class Config:
     fronts: dict[str, str] = attrs.field(factory=dict)  # name -> host:port
     control: str = ""  # host:port; empty: no control channel
@@ -64,6 +74,7 @@ class Config:
     account: tuple[AccountConfig, ...] = ()
     bot: tuple[BotConfig, ...] = ()
     crowd: CrowdConfig | None = None
+    web: WebConfig = attrs.field(factory=WebConfig)
 
 
 def read(path: Path) -> Config:
@@ -91,7 +102,22 @@ def check(config: Config) -> Config:
         address(where, f"fronts.{name}")
     if config.control:
         address(config.control, "control")
+    if config.web.listen:
+        _check_web(config)
     return config
+
+
+# It goes into a header: nothing but an address may stand here.
+_WEBSOCKET = re.compile(r"wss?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[\w./~-]*)?")
+
+
+def _check_web(config: Config) -> None:
+    address(config.web.listen, "web.listen")
+    found = config.web.websocket
+    if found and not _WEBSOCKET.fullmatch(found):
+        raise ConfigError(f"web.websocket: {found!r} found, expected ws://host:port/")
+    if not found and "websocket" not in config.fronts:
+        raise ConfigError("web.listen: the page speaks to fronts.websocket, which is missing")
 
 
 def address(text: str, key: str) -> tuple[str, int]:

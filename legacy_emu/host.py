@@ -1,6 +1,7 @@
 """The emulator's one door to the outside: the clock, randomness, sockets."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import socket  # noqa: TID251 - this is the door
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from random import Random  # noqa: TID251 - this is the door
 from typing import Protocol
@@ -30,6 +31,11 @@ class Listening:
     async def serve(self, handler: Callable[[trio.abc.Stream], Awaitable[None]]) -> None:
         """Accept for ever, one task a connection; `handler` owns its stream and closes it."""
         await trio.serve_listeners(handler, list(self.listeners))
+
+    def hand_over(self) -> Iterator[socket.socket]:
+        """Give the sockets to a server that accepts for itself, and closes them."""
+        for listener in self.listeners:
+            yield socket.socket(fileno=listener.socket.detach())
 
 
 class RealWorld:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -14,6 +15,9 @@ from legacy_emu.host import Listening, World, listen
 from legacy_emu.names import NameRefused
 from legacy_emu.service import Service
 
+if TYPE_CHECKING:
+    from legacy_emu.page import Page  # an extra: loaded only when somebody wants the page
+
 Handler = Callable[[trio.abc.Stream], Awaitable[None]]
 
 
@@ -23,7 +27,7 @@ class CannotListen(Exception):
 
 @attrs.frozen
 class Running:
-    """An emulator that is up. `urls` has each front by its name, and `control`."""
+    """An emulator that is up. `urls` has each front by its name, `control` and `web`."""
 
     service: Service
     control: Control
@@ -77,6 +81,12 @@ async def run(
             urls["control"] = fronts.url("websocket", listening.host, listening.port)
             serve_control = partial(control.serve, control=controls, origins=config.origins)
             nursery.start_soon(listening.serve, serve_control, name="control")
+        if config.web.listen:
+            page = await _listen_for_page(config, urls.get("websocket", ""))
+            # Its own origins are for the fronts alone: no page ever rules the service.
+            service.origins = (*config.origins, *page.origins)
+            urls["web"] = page.url
+            nursery.start_soon(page.serve, name="web")
         for bot in config.bot:
             name = f"bot/{bot.account}"
             if bot.kind is BotKind.ECHO:
@@ -91,6 +101,17 @@ def _serving(serve: fronts.Serve, service: Service) -> Handler:
         await serve(stream, service)
 
     return handle
+
+
+async def _listen_for_page(config: Config, websocket: str) -> "Page":
+    try:
+        from legacy_emu.page import Page
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"web.listen: the page needs the package {exc.name}:"
+            " pip install 'balcony-gateway[http]', or leave the page out"
+        ) from exc
+    return Page(config, await _listen("web", config.web.listen), websocket)
 
 
 async def _listen(name: str, where: str) -> Listening:

@@ -39,6 +39,7 @@ BAD_FLAGS = [
     (["--front", "websocket=127.0.0.1:0", "--control", "x"], "control"),
     (["--front", "websocket=127.0.0.1:0", "--accounts", "romeo"], "NAME:PASSWORD"),
     (["--front", "websocket=127.0.0.1:0", "--account", "a:b", "--account", "A:c"], "already"),
+    (["--front", "websocket=127.0.0.1:0", "--web", "4080"], "web.listen"),
     (["--config", "/nowhere/at/all.toml"], "cannot read"),
 ]
 
@@ -67,7 +68,7 @@ def command(*flags: str) -> list[str]:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_it_says_where_it_listens_and_ends_cleanly(how: signal.Signals) -> None:
     flags = ["--config", str(SAMPLE), "--front", "websocket=127.0.0.1:0"]
-    flags += ["--control", "127.0.0.1:0", "--accounts", "rosaline:pw"]
+    flags += ["--control", "127.0.0.1:0", "--web", "127.0.0.1:0", "--accounts", "rosaline:pw"]
     with trio.fail_after(PATIENCE_SECONDS):
         process = await trio.lowlevel.open_process(
             command(*flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -78,9 +79,10 @@ async def test_it_says_where_it_listens_and_ends_cleanly(how: signal.Signals) ->
             output = b""
             while b"ready\n" not in output:
                 output += await process.stdout.receive_some()
-            websocket, control, ready = output.decode().splitlines()
+            websocket, control, web, ready = output.decode().splitlines()
             assert websocket.startswith("listening websocket ws://127.0.0.1:")
             assert control.startswith("listening control ws://127.0.0.1:")
+            assert web.startswith("listening web http://127.0.0.1:")
             assert ready == "ready"
             async with open_control(control.split()[2]) as client:
                 names = {account["address"] for account in await client.call("accounts")}

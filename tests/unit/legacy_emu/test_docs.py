@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from gateway.networks.emu import wire
-from legacy_emu.config import AccountConfig, BotConfig, Config
+from legacy_emu.config import AccountConfig, BotConfig, Config, WebConfig
 from legacy_emu.control import ACTIONS, Control
 from legacy_emu.events import Reason, Refusal
 from legacy_emu.faults import Fault, Kind
@@ -66,9 +66,11 @@ def test_every_setting_is_in_the_table() -> None:
         row("Configuration", f"bot[].{field.name}")
     for field in attrs.fields(AccountConfig):
         row("Configuration", f"account[].{field.name}" + "[]" * (field.name == "contacts"))
+    for field in attrs.fields(WebConfig):
+        row("Configuration", f"web.{field.name}")
     listed = {"fronts": "fronts.NAME", "control": "control", "origins": "origins", "crowd": "crowd"}
     for field in attrs.fields(Config):
-        if field.name not in ("policy", "account", "bot"):
+        if field.name not in ("policy", "account", "bot", "web"):
             row("Configuration", listed[field.name])
 
 
