@@ -19,7 +19,13 @@ from legacy_emu.server import CannotListen, Running
 
 PATIENCE_SECONDS = 20
 WEB = Path(server.__file__).with_name("web")
-FILES = sorted(path.name for path in WEB.iterdir() if path.suffix in (".html", ".css", ".js"))
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+FILES = sorted(path.name for path in WEB.iterdir() if path.suffix in TYPES)
 FREE = "127.0.0.1:0"
 
 PEOPLE = Config(
@@ -79,15 +85,13 @@ async def site(settings: Config = PEOPLE) -> AsyncGenerator[Site, None]:
 
 
 async def test_every_file_has_its_type_and_is_whole() -> None:
-    types = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
     async with site() as page:
         for name in FILES:
             answer = await page.ask(f"/{name}")
             assert answer.status == 200
             assert answer.body == (WEB / name).read_bytes()
             assert answer.headers["content-length"] == str(len(answer.body))
-            media_type = types[Path(name).suffix]
-            assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
+            assert answer.headers["content-type"] == TYPES[Path(name).suffix]
         assert (await page.ask("/")).body == (WEB / "index.html").read_bytes()
 
 
@@ -158,6 +162,17 @@ async def test_the_policy_lets_the_page_speak_to_this_service_alone() -> None:
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert "server" not in headers
+
+
+def test_the_files_name_only_files_that_are_there() -> None:
+    named = {
+        name
+        for file in FILES
+        for name in re.findall(
+            r"""(?:from|href=|src=)\s*"(?:\./)?([\w.-]+\.\w+)\"""", (WEB / file).read_text("utf-8")
+        )
+    }
+    assert named == set(FILES) - {"index.html"}
 
 
 def test_the_files_keep_to_the_policy() -> None:
