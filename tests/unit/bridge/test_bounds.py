@@ -6,6 +6,7 @@ from trio.testing import MockClock
 
 from gateway.bridge.domain import Strangers
 from gateway.bridge.texts import FLOODED
+from gateway.errors import StoreError
 from gateway.networks.base import (
     LegacyCommand,
     LegacyEvent,
@@ -210,3 +211,26 @@ async def test_errors_that_wait_for_the_link_still_come_when_the_account_is_remo
                 came.append(found.get("id", ""))
     assert sorted(came) == sorted(f"m{part}-{n}" for part in range(3) for n in range(100))
     play.link.answer_pings = True
+
+
+async def test_a_journal_that_cannot_be_written_is_tried_again_at_a_pace(
+    autojump_clock: MockClock,
+    play: Play,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await signed_on(play)
+    tried: list[float] = []
+
+    def failing(*_: object) -> list[int]:
+        tried.append(trio.current_time())
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as away:
+        away.setattr(play.gateway.store, "commit_journal", failing)
+        play.link.answer_pings = False
+        net.clients[0].tell(MessageReceived(conversation="juliet", sender="juliet", text="Hi"))
+        await play.link.next_stanza()
+        await trio.sleep(20)
+    play.link.answer_pings = True
+    assert 3 <= len(tried) <= 5

@@ -2,12 +2,13 @@
 
 import pytest
 
-from gateway.bridge.caps import MAX_KINDS, Caps, Kinds, caps_of, features_in, verification
+from gateway.bridge.caps import Caps, Kinds, caps_of, features_in, verification
 from gateway.xmpp import namespaces as ns
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Presence
 from gateway.xmpp.xml import Element
 
+MAX_KINDS = 1_000
 G = Jid.parse("aim.shakespeare.lit")
 
 

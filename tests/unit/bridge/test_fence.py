@@ -154,6 +154,26 @@ async def test_a_session_that_breaks_again_and_again_is_left_alone_until_its_use
     await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
 
 
+async def test_bugs_that_lie_hours_apart_are_each_the_first(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    break_once(monkeypatch, "poison")
+    await play.register()
+    await play.sign_on()
+    for _ in range(5):
+        net.clients[0].tell(MessageReceived(conversation="juliet", sender="juliet", text="poison"))
+        await play.expect(f"<presence type='error' from='{G}' to='{ORCHARD}'>{FAULT}</presence>")
+        told = await play.link.next_stanza()
+        assert "started again" in str(told[0].text)
+        await trio.sleep(35)
+        await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
+        await trio.sleep(2 * 3_600)
+        await play.nothing_more()
+
+
 @pytest.mark.conformance("CORE-06")
 async def test_a_stuck_session_delays_nobody(
     autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]

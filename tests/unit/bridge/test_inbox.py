@@ -3,7 +3,9 @@
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from gateway.bridge.inbox import MAX_STATE, MAX_VALUE, Inbox
+from gateway.bridge.inbox import Inbox
+
+MAX_VALUE, MAX_STATE = 200, 10_000
 
 
 def drain(inbox: Inbox[str]) -> list[str]:

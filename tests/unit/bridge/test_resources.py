@@ -2,9 +2,10 @@
 
 import pytest
 
-from gateway.bridge.resources import GATEWAY, MAX_RESOURCES, Resources, Status
+from gateway.bridge.resources import GATEWAY, Resources, Status
 from gateway.networks.base import Show
 
+MAX_RESOURCES = 100
 AWAY, DND, HERE = Status(Show.AWAY, "tea"), Status(Show.DND), Status()
 
 

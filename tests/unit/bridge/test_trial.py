@@ -4,7 +4,6 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.bridge.connection import KEPT_SECONDS
 from gateway.networks.base import (
     ContactRequest,
     MessageReceived,
@@ -28,6 +27,7 @@ from tests.scenarios.words import (
     said,
 )
 
+KEPT_SECONDS = 60  # a sign-on that tried credentials waits so long for its user
 DELAY = f"<delay xmlns='urn:xmpp:delay' from='{G}' stamp='*'/>"
 
 
