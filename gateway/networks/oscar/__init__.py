@@ -1,0 +1,1 @@
+"""AIM and ICQ, which are one protocol: OSCAR."""
