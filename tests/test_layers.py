@@ -37,6 +37,7 @@ OF_THE_PACKAGE = "gateway.__version__"
 # Cores that do no I/O and look at no clock: bytes or values in, bytes or values out.
 SANS_IO = (
     "gateway.networks.*.wire",
+    "gateway.networks.*.wire.*",
     "gateway.networks.*.protocol",
     "gateway.xmpp.jid",
     "gateway.xmpp.xml",
@@ -49,6 +50,7 @@ SANS_IO = (
 DOES_IO = ("trio", "trio_websocket", "asyncio", "socket", "ssl", "sqlalchemy")
 
 NETWORK = re.compile(r"gateway\.networks\.(\w+)")
+WIRE = re.compile(r"gateway\.networks\.\w+\.wire\b")  # a module or a package
 WORD = re.compile(r"[a-z]+")
 
 
@@ -80,8 +82,7 @@ def points_back(module: str, target: str) -> bool:
     if module.startswith("scripts"):
         return _within(target, "tests")
     if module.startswith("legacy_emu"):
-        codec = re.match(r"gateway\.networks\.\w+\.wire\b", target)
-        return not (codec or _within(target, "legacy_emu"))
+        return not (WIRE.match(target) or _within(target, "legacy_emu"))
     if not _within(target, "gateway"):
         return True
     return target != OF_THE_PACKAGE and not _is_below(module, target)
@@ -90,8 +91,8 @@ def points_back(module: str, target: str) -> bool:
 def _is_below(module: str, target: str) -> bool:
     part, other = _part(module), _part(target)
     if part == "gateway.networks":
-        if module.endswith(".wire"):  # what the emulator shares: it may bring nothing along
-            return _within(target, "gateway.errors", module)
+        if codec := WIRE.match(module):  # what the emulator shares: it may bring nothing along
+            return _within(target, "gateway.errors", codec[0])
         shared = {f"gateway.networks.{name}" for name in shared_by_networks()}
         own = NETWORK.match(module)
         return _within(target, *shared, own[0] if own else "", *MAY_IMPORT[part])
@@ -191,6 +192,8 @@ def test_the_bridge_names_no_network() -> None:
         ("gateway.networks.emu.client", "from gateway.networks import NETWORKS"),
         ("gateway.networks.emu.client", "import gateway.networks.emulator"),
         ("gateway.networks.emu.wire", "from gateway.networks.base import Show"),
+        ("gateway.networks.emu.wire.text", "from gateway.networks.base import Show"),
+        ("gateway.networks.emu.wire.text", "import trio"),
         ("gateway.networks.emu.protocol", "import trio"),
         ("gateway.networks.base", "import gateway.store"),
         ("gateway.networks.base", "from gateway.networks.emu import EmuNetwork"),
@@ -224,6 +227,7 @@ def test_an_import_that_points_back_is_found(module: str, source: str) -> None:
         ("gateway.networks.emu.client", "from gateway.networks.emu import wire"),
         ("gateway.networks.emu.client", "from .wire import Frame\nfrom ..base import Show"),
         ("gateway.networks.emu.wire", "from gateway.errors import RemoteProtocolError"),
+        ("gateway.networks.emu.wire.text", "from gateway.networks.emu.wire.frames import Frame"),
         ("gateway.bridge.disco", "from gateway import __version__"),
         ("gateway.bridge.session", "from gateway.networks.base import Show"),
         ("gateway.bridge.session", "from gateway.networks import load_network"),
