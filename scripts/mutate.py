@@ -35,8 +35,9 @@ NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", ".*_cache", "__pycache__", ".hypothesis", ".coverage*", "*.egg-info"
 )
 
-# Who is likely to notice comes first. Left out are the tests that import nothing of the bridge:
-# those of the parts beneath it, of the emulator, and of these scripts.
+# Who is likely to notice comes first: tests named as what is broken, then these. Left out are the
+# tests that import nothing of the bridge: those of the parts beneath it, of the emulator, and of
+# these scripts.
 FIRST = ("tests/unit/bridge/", "tests/scenarios/", "tests/simulation/")
 LEFT_OUT = (
     "tests/contract/",
@@ -68,12 +69,13 @@ class Place:
     seed: int
     path: str
     breakage: Breakage
+    source: str = attrs.field(repr=False)  # of the file, whole
 
     def __str__(self) -> str:
         return f"{self.path}:{self.breakage.line} {self.breakage.kind}"
 
-    def diff(self, root: Path) -> str:
-        return indent(self.breakage.diff((root / self.path).read_text("utf-8")), "    ")
+    def diff(self) -> str:
+        return indent(self.breakage.diff(self.source), "    ")
 
 
 @attrs.frozen
@@ -112,15 +114,18 @@ def places(
         if only is None or path == only or path.startswith(f"{only.rstrip('/')}/")
     }
     drawn = chosen(targets, names, seed, lambda one: any(it.fits(one) for it in ignored))
-    return [Place(seed, path, one) for (path, one), _ in zip(drawn, range(count), strict=False)]
+    first = zip(drawn, range(count), strict=False)
+    return [Place(seed, path, one, targets[path]) for (path, one), _ in first]
 
 
-def files_of_tests(root: Path) -> list[str]:
-    """Return the files of tests to run, the likely ones first."""
+def files_of_tests(root: Path, broken: str | None = None) -> list[str]:
+    """Return the files of tests to run when `broken` is; the likely ones come first."""
+    name = f"test_{Path(broken).stem}" if broken is not None else " "
 
-    def rank(path: str) -> tuple[int, bool, str]:
+    def rank(path: str) -> tuple[bool, int, bool, str]:
         first = [number for number, folder in enumerate(FIRST) if path.startswith(folder)]
-        return (first[0] if first else len(FIRST), path.endswith(SLOW_ONES), path)
+        place = first[0] if first else len(FIRST)
+        return (not Path(path).name.startswith(name), place, path.endswith(SLOW_ONES), path)
 
     paths = [str(path.relative_to(root)) for path in (root / "tests").rglob("test_*.py")]
     return sorted((path for path in paths if not path.startswith(LEFT_OUT)), key=rank)
@@ -143,7 +148,6 @@ class Room:
     def __init__(self, root: Path, folder: Path) -> None:
         self._folder = folder
         shutil.copytree(root, folder, ignore=NOT_COPIED, symlinks=True)
-        self._tests = files_of_tests(folder)
         self._changes = 0
 
     async def try_(self, place: Place | None) -> Verdict:
@@ -152,23 +156,23 @@ class Room:
         if place is None:
             return Verdict(await self._run_tests(), trio.current_time() - began)
         path = self._folder / place.path
-        source = path.read_text("utf-8")
-        self._write(path, place.breakage.apply(source))
+        self._write(path, place.breakage.apply(place.source))
         try:
-            return Verdict(await self._run_tests(), trio.current_time() - began)
+            return Verdict(await self._run_tests(place.path), trio.current_time() - began)
         finally:
-            self._write(path, source)
+            self._write(path, place.source)
 
     def _write(self, path: Path, source: str) -> None:
         path.write_text(source, "utf-8")
         self._changes += 1
         os.utime(path, (self._changes, self._changes))  # else Python may take an old .pyc for it
 
-    async def _run_tests(self) -> str | None:
+    async def _run_tests(self, broken: str | None = None) -> str | None:
+        tests = files_of_tests(self._folder, broken)
         log = self._folder.with_suffix(".log")
         command = [sys.executable, "-m", "pytest", "-v", "-x", "--tb=no", "--no-header", "-rfE"]
         command += ["-p", "no:cacheprovider", "-o", f"faulthandler_timeout={HANG_SECONDS}"]
-        async with _running([*command, "-m", MARKS, *self._tests], self._folder, log) as process:
+        async with _running([*command, "-m", MARKS, *tests], self._folder, log) as process:
             with trio.move_on_after(RUN_SECONDS):
                 await process.wait()
         said = log.read_text("utf-8", "replace")
@@ -176,8 +180,8 @@ class Room:
             return None
         if failed := SAID.search(said):
             return failed[2]
-        tests = BEGAN.findall(said)
-        return f"{tests[-1]} (it ended the run, or hung)" if tests else "the start of the tests"
+        begun = BEGAN.findall(said)
+        return f"{begun[-1]} (it ended the run, or hung)" if begun else "the start of the tests"
 
 
 @asynccontextmanager
@@ -218,8 +222,7 @@ def _bound_memory() -> None:
 class Telling:
     """What is said on the terminal, a paragraph for each breakage that has been tried."""
 
-    def __init__(self, root: Path, total: int) -> None:
-        self._root = root
+    def __init__(self, total: int) -> None:
         self._total = total
         self.tried = 0
         self.survivors: list[Place] = []
@@ -233,7 +236,7 @@ class Telling:
             f"{self.tried}/{self._total} seed {place.seed}: {word} in {verdict.seconds:.0f} s: "
             f"{place}"
         )
-        print(place.diff(self._root))
+        print(place.diff())
         print(f"    {verdict.noticed_by or 'by no test'}\n", flush=True)
 
     def end(self) -> None:
@@ -288,9 +291,9 @@ def main(
         raise typer.Exit(2)
     if show:
         for place in todo:
-            print(f"seed {place.seed}: {place}\n{place.diff(REPOSITORY)}\n")
+            print(f"seed {place.seed}: {place}\n{place.diff()}\n")
         return
-    tell = Telling(REPOSITORY, len(todo))
+    tell = Telling(len(todo))
     status = trio.run(_run, todo, jobs, tell)
     tell.end()
     raise typer.Exit(status or bool(tell.survivors))

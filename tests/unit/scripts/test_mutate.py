@@ -69,7 +69,7 @@ async def test_each_breakage_is_tried_in_a_copy_and_reported(
 ) -> None:
     before = contents(tree)
     todo = all_places(tree)
-    tell = Telling(tree, len(todo))
+    tell = Telling(len(todo))
     await try_all(tree, todo, tmp_path / "copies", 1, tell)
     assert [str(one) for one in tell.survivors] == [
         f"gateway/bridge/a.py:7 {one.breakage.kind}" for one in todo if one.breakage.line == 7
@@ -84,7 +84,7 @@ async def test_each_breakage_is_tried_in_a_copy_and_reported(
 async def test_a_tree_whose_tests_fail_cannot_be_judged(tree: Path, tmp_path: Path) -> None:
     write(tree / "tests/test_b.py", "def test_b():\n    assert False\n")
     with pytest.RaisesGroup(pytest.RaisesExc(CannotJudge, match=r"tests/test_b.py::test_b")):
-        await try_all(tree, all_places(tree), tmp_path / "copies", 1, Telling(tree, 2))
+        await try_all(tree, all_places(tree), tmp_path / "copies", 1, Telling(2))
 
 
 async def test_whoever_interrupts_leaves_the_tree_alone_and_no_process(
@@ -102,9 +102,7 @@ async def test_whoever_interrupts_leaves_the_tree_alone_and_no_process(
     write(tree / "tests/unit/bridge/test_a.py", hanging)
     before = contents(tree)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            try_all, tree, all_places(tree), tmp_path / "copies", 1, Telling(tree, 2)
-        )
+        nursery.start_soon(try_all, tree, all_places(tree), tmp_path / "copies", 1, Telling(2))
         with trio.fail_after(60):
             async with await trio.open_file(pipe) as told:  # waits for whoever writes
                 number = int(await told.read())
@@ -123,6 +121,7 @@ def test_the_likely_tests_come_first_and_those_of_other_parts_do_not_run(tree: P
         "tests/scenarios/test_c.py",
         "tests/test_b.py",
     ]
+    assert files_of_tests(tree, "gateway/bridge/features/c.py")[0] == "tests/scenarios/test_c.py"
 
 
 def test_only_the_part_asked_for_is_broken(tree: Path) -> None:
