@@ -28,7 +28,7 @@ from tests.e2e.servers import EJABBERD, PROSODY, Kind, on_every_program
 
 pytestmark = [pytest.mark.servers]
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 AIM = Jid("", "aim.localhost")
 USER = Jid("romeo", "user.localhost", "orchard")
 JULIET = Jid("juliet", AIM.domain)
