@@ -51,13 +51,15 @@ class LegacyUser:
             return self._waiting.pop(0)
         return await self._read()
 
-    async def expect(self, type_: str = "", **fields: object) -> Frame:
+    async def expect(
+        self, type_: str = "", *, seconds: float = PATIENCE_SECONDS, **fields: object
+    ) -> Frame:
         """Wait for a frame of this type with these fields and take it; others are kept.
 
-        Raises `NotSeen`, with the conversation, after `PATIENCE_SECONDS`.
+        Raises `NotSeen`, with the conversation, after `seconds`.
         """
         wanted = {**({"type": type_} if type_ else {}), **fields}
-        with trio.move_on_after(PATIENCE_SECONDS):
+        with trio.move_on_after(seconds):
             for index, frame in enumerate(self._waiting):
                 if wanted.items() <= frame.items():
                     return self._waiting.pop(index)
@@ -66,7 +68,7 @@ class LegacyUser:
                 if wanted.items() <= frame.items():
                     return frame
                 self._waiting.append(frame)
-        raise NotSeen(self._story(f"{wanted} did not come in {PATIENCE_SECONDS} s"))
+        raise NotSeen(self._story(f"{wanted} did not come in {seconds} s"))
 
     async def _read(self) -> Frame:
         while True:

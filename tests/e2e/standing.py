@@ -15,8 +15,6 @@ from typing import Any
 import attrs
 import trio
 
-from gateway.control import ask
-from gateway.host import RealHost
 from legacy_emu.control_client import open_control
 from scripts.lab.jabber import Jabber
 from scripts.lab.legacy_user import LegacyUser
@@ -93,9 +91,8 @@ class Scene:
 
     async def state(self, who: str) -> str:
         """Return what `balcony users` shows of this user: his state, or nothing."""
-        rows = await ask(RealHost(), self.world.folder / "balcony.sock", "users")
-        states: dict[str, str] = {row["user"]: row["state"] for row in rows}
-        return states.get(f"{self.name(who)}@{self.world.server.domain}", "")
+        jid = f"{self.name(who)}@{self.world.server.domain}"
+        return (await self.world.states()).get(jid, "")
 
     def log(self) -> str:
         """Return what the gateway has logged since the scene began."""

@@ -15,6 +15,8 @@ from xml.etree.ElementTree import Element, SubElement
 import attrs
 import trio
 
+from gateway.control import ask
+from gateway.host import RealHost
 from legacy_emu.control_client import ControlClient, open_control
 from scripts.lab.jabber import Jabber, Match, Received, jabber_client
 from scripts.lab.legacy_user import LegacyUser, legacy_user
@@ -72,6 +74,11 @@ class World:
 
     def gateway(self, config: Path | None = None) -> "Gateway":
         return Gateway(config or self.config)
+
+    async def states(self) -> dict[str, str]:
+        """Return what the running gateway's `balcony users` shows of each user."""
+        rows = await ask(RealHost(), self.folder / "balcony.sock", "users")
+        return {row["user"]: row["state"] for row in rows}
 
     async def account(self, name: str) -> User:
         return await self.server.register(name)
