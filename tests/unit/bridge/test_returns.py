@@ -17,6 +17,8 @@ from gateway.networks.base import (
     Grant,
     MessageReceived,
     RemoveContact,
+    SetPresence,
+    Show,
 )
 from gateway.xmpp.jid import Jid
 from tests.fakes.network import FakeNetwork
@@ -188,3 +190,22 @@ async def test_even_somebody_without_an_account_can_be_told_something(
     await play.expect(
         f"<message type='chat' id='*' from='{G}' to='{ROMEO}'><body>Well met.</body></message>"
     )
+
+
+@pytest.mark.conformance("GW-IN-06", "AMB-10", "GW-OUT-06")
+async def test_a_network_that_comes_back_is_told_the_status_again(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    await play.send(
+        f"<presence from='{ORCHARD}' to='{G}'><show>dnd</show><status>duel</status></presence>"
+    )
+    await play.nothing_more()
+    for _ in range(2):
+        [client] = net.clients
+        told = [one for one in client.sent if isinstance(one, SetPresence)]
+        assert [(one.show, one.text) for one in told][-1] == (Show.DND, "duel")
+        client.end()
+        await trio.sleep(5)
+        await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
+        await play.nothing_more()
