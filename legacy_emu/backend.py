@@ -194,6 +194,12 @@ class Backend:
         session.person.sessions.append(session)
         self._show(session.person)
 
+    def show_as(self, session: Session, look: Look, only_for: tuple[str, ...] = ()) -> None:
+        """Show somebody so though he did not ask for it himself: his client is told."""
+        self.set_presence(session, look, only_for)
+        if not only_for:
+            session.listener.put(PresenceShown(session.person.address, look))
+
     def look_of(self, address: str, seen_by: str) -> Look:
         """Return how `seen_by` sees `address`."""
         return self._look_of(self.person(address), self.person(seen_by))

@@ -173,11 +173,15 @@ class Control:
         idle_since: datetime | None = None,
         only_for: tuple[str, ...] = (),
     ) -> None:
-        """Show a scripted user so; he is signed on for it."""
+        """Show an account so: where it is signed on, else as a scripted user, who signs on."""
+        person, look = self._backend.person(address), Look(show, text, idle_since)
+        user = self._user(person)
+        if user.session is None and person.sessions:
+            self._backend.show_as(person.sessions[-1], look, only_for)
+            return
         self.sign_on(address)
-        session = self._user(self._backend.person(address)).session
-        assert session is not None
-        self._backend.set_presence(session, Look(show, text, idle_since), only_for)
+        assert user.session is not None
+        self._backend.set_presence(user.session, look, only_for)
 
     def send_message(self, sender: str, to: str, text: str, replaces: str | None = None) -> str:
         """Send a message as a legacy user, signed on or not; returns its id.

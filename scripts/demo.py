@@ -1,16 +1,17 @@
-"""Show the gateway at work, in a terminal: `scripts/demo`, which prepares what this needs.
+"""Show the gateway at work: `scripts/demo`, which prepares what this needs.
 
 A private Prosody, the emulated legacy service and the gateway are started, each a process of its
-own; romeo (a Jabber client) registers with the gateway and talks with juliet, who is on the legacy
-service. Then all stays up for any XMPP client to join, until Ctrl-C. With `--check` it ends by
-itself: exit code 0 only if each side saw the other's presence, typing and message.
+own; romeo registers with the gateway. Then a page shows the two who talk: romeo with Converse.js,
+juliet with the legacy service's own page. With `--no-browser` they are played in the terminal, and
+all stays up for any XMPP client to join. With `--check` it ends by itself: exit code 0 only if each
+side saw all it should see.
 """
 
 import functools
 import math
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -23,12 +24,17 @@ import typer
 from rich.console import Console
 
 from gateway.config import sample_config
+from legacy_emu.control_client import open_control
+from scripts.demo_web import DemoPage, Places
 from scripts.lab.jabber import Jabber, NotSeen, jabber_client
 from scripts.lab.legacy_user import LegacyUser, legacy_user
 from scripts.lab.processes import (
+    REPOSITORY,
     Emulator,
     ProcessFailed,
     balcony,
+    python_module,
+    running,
     running_emulator,
     running_gateway,
     scratch_folder,
@@ -37,15 +43,23 @@ from scripts.lab.processes import (
 from scripts.lab.prosody import Prosody, private_prosody
 from scripts.lab.xmpp_server import Component, User
 
-CHECK_SECONDS = 120
+CHECK_SECONDS = 240
 TAIL_LINES = 15
 READING_SECONDS = 1.0  # between lines, for whoever watches
 
 GATEWAY = "emu.localhost"
+CONTACT_RESOURCE = 'contact_resource = "legacy"\n'
 JULIET = f"juliet@{GATEWAY}"
 
 ROMEO_SAYS = "If I profane with my unworthiest hand this holy shrine ..."
 JULIET_SAYS = "Good pilgrim, you do wrong your hand too much."
+
+
+@attrs.frozen
+class Check:
+    """What a browser is to do with the page."""
+
+    screenshots: Path | None
 
 
 class Telling:
@@ -106,27 +120,29 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 
 @attrs.frozen
-class Stage:
-    """Everything that runs."""
+class World:
+    """The servers that run."""
 
     folder: Path
     prosody: Prosody
     emulator: Emulator
-    romeo_account: User
-    romeo: Jabber
-    juliet: LegacyUser
 
 
 @asynccontextmanager
-async def the_stage(tell: Telling, folder: Path) -> AsyncGenerator[Stage, None]:
-    """Start everything, in order; leaving ends it in the opposite order."""
+async def the_world(
+    tell: Telling, folder: Path, *, for_browsers: bool = False
+) -> AsyncGenerator[World, None]:
+    """Start all servers, in order; leaving ends them in the opposite order."""
     component = Component(GATEWAY)
     async with AsyncExitStack() as stack:
         with tell.step("start a private XMPP server (Prosody)"):
             home = folder / "prosody"
             home.mkdir()
-            prosody = await stack.enter_async_context(private_prosody(component, folder=home))
-            romeo_account = await prosody.register("romeo")
+            prosody = await stack.enter_async_context(
+                private_prosody(
+                    component, folder=home, privileged=for_browsers, for_browsers=for_browsers
+                )
+            )
         with tell.step("start the emulated legacy service"):
             emulator = await stack.enter_async_context(running_emulator(folder))
         with tell.step("start the gateway between them"):
@@ -139,35 +155,62 @@ async def the_stage(tell: Telling, folder: Path) -> AsyncGenerator[Stage, None]:
                 secret=component.secret,
                 service=emulator.service,
             )
+            if for_browsers:  # Converse.js takes no notice of a goodbye from a bare JID
+                text = text.replace(
+                    "[component.service]", f"{CONTACT_RESOURCE}\n[component.service]", 1
+                )
             config.write_text(text, "utf-8")
             config.chmod(0o600)
             await stack.enter_async_context(running_gateway(config))
+        yield World(folder, prosody, emulator)
+
+
+@attrs.frozen
+class Stage:
+    """The two who talk in the terminal, and where."""
+
+    world: World
+    romeo_account: User
+    romeo: Jabber
+    juliet: LegacyUser
+
+
+@asynccontextmanager
+async def the_stage(tell: Telling, folder: Path) -> AsyncGenerator[Stage, None]:
+    """Have romeo and juliet signed on, each with a client of their own."""
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(the_world(tell, folder))
+        emulator = world.emulator
         with tell.step("juliet signs on to the legacy service"):
             juliet = await stack.enter_async_context(
                 legacy_user(emulator.url, "juliet", emulator.passwords["juliet"])
             )
         with tell.step("romeo logs in to the XMPP server"):
-            romeo = await stack.enter_async_context(jabber_client("romeo"))
-            await romeo.login(
-                romeo_account.jid, romeo_account.password, prosody.client_port, "demo"
-            )
-            await romeo.ask_roster()
-            await romeo.presence()
-        yield Stage(folder, prosody, emulator, romeo_account, romeo, juliet)
+            romeo_account = await world.prosody.register("romeo")
+            romeo = await stack.enter_async_context(logged_in(world, romeo_account))
+        yield Stage(world, romeo_account, romeo, juliet)
+
+
+@asynccontextmanager
+async def logged_in(world: World, account: User) -> AsyncGenerator[Jabber, None]:
+    async with jabber_client("romeo") as romeo:
+        await romeo.login(account.jid, account.password, world.prosody.client_port, "demo")
+        await romeo.ask_roster()
+        await romeo.presence()
+        yield romeo
 
 
 # --- the play
 
 
-async def register(tell: Telling, stage: Stage) -> None:
-    """Romeo registers with the gateway, which then signs him on, and adds juliet."""
-    romeo = stage.romeo
+async def register(tell: Telling, romeo: Jabber, password: str) -> None:
+    """Romeo registers with the gateway, which then signs him on."""
     with tell.step("romeo asks the gateway what it wants to know"):
         form = await romeo.iq(GATEWAY, '<query xmlns="jabber:iq:register"/>')
         if form.find("register:query/register:username") is None:
             raise NotSeen(f"the gateway offers no registration: {form.xml}")
     with tell.step("romeo registers with his legacy account"):
-        answer = await romeo.iq(GATEWAY, registration(stage.emulator.passwords["romeo"]), "set")
+        answer = await romeo.iq(GATEWAY, registration(password), "set")
         if answer.type != "result":
             raise NotSeen(f"the gateway refused: {answer.xml}")
     with tell.step("romeo lets the gateway see him, and sees the gateway"):
@@ -176,6 +219,9 @@ async def register(tell: Telling, stage: Stage) -> None:
         await romeo.presence(type_="subscribe", to=GATEWAY)
         await romeo.expect(f"presence[@type='subscribed'][@from='{GATEWAY}']")
         await romeo.expect(lambda it: it.kind == "presence" and it.from_ == GATEWAY and not it.type)
+
+
+async def add_juliet(tell: Telling, romeo: Jabber) -> None:
     with tell.step("romeo adds juliet to his contacts"):
         await romeo.presence(type_="subscribe", to=JULIET)
         await romeo.expect(f"presence[@type='subscribed'][@from='{JULIET}']")
@@ -235,7 +281,7 @@ async def converse(tell: Telling, stage: Stage) -> None:
 
 async def stay(tell: Telling, stage: Stage) -> None:
     """Keep everything up for whoever wants to join; juliet answers what is said to her."""
-    prosody, romeo = stage.prosody, stage.romeo_account
+    prosody, emulator, romeo = stage.world.prosody, stage.world.emulator, stage.romeo_account
     tell.heading("All of it stays up. Join with any XMPP client that can do without TLS:")
     tell.line(f"  account      {romeo.jid}")
     tell.line(f"  password     {romeo.password}")
@@ -243,10 +289,10 @@ async def stay(tell: Telling, stage: Stage) -> None:
     tell.line(f"  the gateway  {GATEWAY}  (romeo is registered)")
     tell.line(f"  a contact    {JULIET}  (she answers)")
     tell.line("On the legacy service:")
-    tell.line(f"  address      {stage.emulator.url}")
-    for name, password in stage.emulator.passwords.items():
+    tell.line(f"  address      {emulator.url}")
+    for name, password in emulator.passwords.items():
         tell.line(f"  account      {name}, password {password}")
-    tell.line(f"Logs and configuration: {stage.folder}")
+    tell.line(f"Logs and configuration: {stage.world.folder}")
     tell.heading("Ctrl-C ends it and removes everything.")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_answer, stage.juliet, name="demo/juliet answers")
@@ -274,16 +320,77 @@ async def _watch_romeo(tell: Telling, romeo: Jabber) -> None:
 
 
 async def perform(tell: Telling, folder: Path, *, stays: bool) -> None:
-    """Play it all. Raises one of `FAILURES` when a step does not work."""
+    """Play it all in the terminal. Raises one of `FAILURES` when a step does not work."""
     tell.heading("Setting the stage")
     async with the_stage(tell, folder) as stage:
         tell.heading("Romeo, on Jabber, registers with the gateway")
-        await register(tell, stage)
+        await register(tell, stage.romeo, stage.world.emulator.passwords["romeo"])
+        await add_juliet(tell, stage.romeo)
         tell.heading("They talk: romeo on Jabber, juliet on the legacy service")
         await converse(tell, stage)
         tell.played = True
         if stays:
             await stay(tell, stage)
+
+
+# --- in a browser
+
+
+async def show(tell: Telling, folder: Path, converse_js: Path, *, check: Check | None) -> None:
+    """Serve the page with the two panes. Raises one of `FAILURES`."""
+    tell.heading("Setting the stage")
+    async with the_world(tell, folder, for_browsers=True) as world:
+        tell.heading("Romeo, on Jabber, registers with the gateway")
+        romeo = await world.prosody.register("romeo")
+        async with logged_in(world, romeo) as client:
+            await register(tell, client, world.emulator.passwords["romeo"])
+            with tell.step("his legacy contacts come into his contact list"):
+                await client.expect(
+                    f"iq/roster:query/roster:item[@jid='{JULIET}'][@subscription='both']"
+                )
+        mercutio = await world.prosody.register("mercutio")
+        passwords = world.emulator.passwords
+        places = Places(
+            accounts={
+                "romeo": (romeo.jid, romeo.password),
+                "mercutio": (mercutio.jid, mercutio.password),
+            },
+            contact=JULIET,
+            gateway=GATEWAY,
+            websocket=world.prosody.websocket,
+            juliet=f"{world.emulator.page}#account=Juliet&password={passwords['juliet']}&with=Romeo",
+        )
+        async with open_control(world.emulator.control) as control, trio.open_nursery() as nursery:
+            page = DemoPage(places, converse_js, control)
+            with tell.step("serve the page"):
+                url = await nursery.start(page.serve)
+            if check is not None:
+                tell.heading("A browser looks at it")
+                await check_page(tell, folder, url, check)
+                tell.played = True
+            else:
+                tell.played = True
+                tell.heading(f"Open {url}")
+                tell.line("Romeo is on the left, with Converse.js; juliet on the right.")
+                tell.line(f"Logs and configuration: {folder}")
+                tell.heading("Ctrl-C ends it and removes everything.")
+                await trio.sleep_forever()
+            nursery.cancel_scope.cancel()
+
+
+async def check_page(tell: Telling, folder: Path, url: str, check: Check) -> None:
+    """Have a headless browser go through all of it, a process of its own; its steps are shown."""
+    command = python_module("scripts.demo_check", url)
+    if check.screenshots is not None:
+        command += ["--screenshots", check.screenshots]
+    tell.step_now = "the page in a browser"
+    log = folder / "browser.log"
+    async with running("browser", command, log, environment={"PYTHONPATH": str(REPOSITORY)}) as it:
+        code = await it.process.wait()
+    for line in log.read_text("utf-8", "replace").splitlines():
+        tell.line(f"  {line}")
+    if code:
+        raise ProcessFailed(f"the browser's check ended with {code}")
 
 
 FAILURES = (
@@ -296,7 +403,7 @@ FAILURES = (
 )
 
 
-async def demo(*, check: bool) -> int:
+async def demo(run: Callable[[Telling, Path], Awaitable[None]], *, check: bool) -> int:
     """Run it all and return the exit code. SIGINT, SIGTERM and SIGHUP end it in order."""
     tell = Telling(hurry=check)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
@@ -305,7 +412,7 @@ async def demo(*, check: bool) -> int:
             with scratch_folder("balcony-demo") as folder:
                 try:
                     with trio.fail_after(CHECK_SECONDS if check else math.inf):
-                        await perform(tell, folder, stays=not check)
+                        await run(tell, folder)
                 except* FAILURES as group:
                     tell.failure(group, folder)
             nursery.cancel_scope.cancel()
@@ -322,9 +429,28 @@ def main(
     check: Annotated[
         bool, typer.Option("--check", help="End by itself; exit code 0 only if all of it worked.")
     ] = False,
+    browser: Annotated[
+        bool, typer.Option(help="Serve a page with two panes, or play it in the terminal.")
+    ] = True,
+    screenshots: Annotated[
+        Path | None, typer.Option(help="With --check: keep what the browser saw in this folder.")
+    ] = None,
+    converse: Annotated[
+        Path | None, typer.Option(help="The published files of Converse.js.", hidden=True)
+    ] = None,
 ) -> None:
     """Show the gateway at work between a Jabber user and a legacy user."""
-    sys.exit(trio.run(functools.partial(demo, check=check)))
+    if browser and converse is None:
+        raise typer.BadParameter("the page needs Converse.js: run scripts/demo, which fetches it")
+
+    async def run(tell: Telling, folder: Path) -> None:
+        if converse is not None and browser:
+            kept = screenshots.absolute() if screenshots is not None else None
+            await show(tell, folder, converse, check=Check(kept) if check else None)
+        else:
+            await perform(tell, folder, stays=not check)
+
+    sys.exit(trio.run(functools.partial(demo, run, check=check)))
 
 
 if __name__ == "__main__":

@@ -108,6 +108,26 @@ need_ejabberd() {
         need_packages ejabberd
 }
 
+# The client in the demo's page: its files as they were published, fetched once. Sets `converse`.
+converse_version=14.0.0
+converse_sha512=2c5520d37d230da955e3bbc8fefc953ea60f65f2585c56ee6eaf2fd1c1437b6cd735e786124dd4a74163fd64f34fab7ee9da3e700213a32ef77808fb44d0e3d9
+need_converse() {
+    local place=${venv%/*}/.cache fetched
+    converse=$place/converse.js-$converse_version
+    [ ! -e "$converse" ] || return 0
+    command -v npm >/dev/null || need_packages npm
+    mkdir -p -- "$place"
+    fetched=$(mktemp -d "$place/fetching.XXXXXX")
+    run_quietly "fetching Converse.js $converse_version with npm" env -C "$fetched" \
+        npm pack --silent "converse.js@$converse_version"
+    printf '%s  %s\n' "$converse_sha512" "$fetched/converse.js-$converse_version.tgz" |
+        sha512sum --check --status ||
+        fail "this is not the Converse.js $converse_version that was expected: look at $fetched"
+    tar -xzf "$fetched/converse.js-$converse_version.tgz" -C "$fetched" package/dist
+    mv -- "$fetched/package/dist" "$converse" 2>/dev/null || [ -e "$converse" ]
+    rm -rf -- "$fetched"
+}
+
 need_profanity() {
     { command -v profanity && command -v tmux; } >/dev/null || need_packages profanity tmux
 }
@@ -116,6 +136,20 @@ need_profanity() {
 need_postgresql() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ||
         need_packages postgresql
+}
+
+# Ubuntu's Chromium is a snap, which cannot be driven from here: there Playwright fetches its own.
+need_chromium() {
+    local name fetched=${PLAYWRIGHT_BROWSERS_PATH:-${HOME:-}/.cache/ms-playwright}
+    for name in chromium-headless-shell chromium google-chrome; do
+        ! command -v "$name" >/dev/null || return 0
+    done
+    if ! grep -qs '^ID=ubuntu$' /etc/os-release; then
+        need_packages chromium-headless-shell
+    elif ! compgen -G "$fetched/chromium_headless_shell-*" >/dev/null; then
+        run_quietly "installing Chromium with Playwright" \
+            "$python" -m playwright install --with-deps --only-shell chromium
+    fi
 }
 
 need_openssl() {

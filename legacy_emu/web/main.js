@@ -59,6 +59,7 @@ function render() {
   if (topics.has("me")) renderMe();
   if (topics.has("cards")) cards.render();
   buddies.render();
+  if (topics.has("whole list")) openFirstChat();
   if (wantsFocus && topics.has("whole list")) {
     wantsFocus = false;
     buddies.focus();
@@ -408,6 +409,16 @@ function setLook() {
   announce(`You are shown as ${SHOWS[look.show]}${look.text ? `: ${short(look.text, 60)}` : ""}.`);
 }
 
+/** Whom the fragment wants to talk with: the chat is opened once the list is here. */
+let firstChat = "";
+
+function openFirstChat() {
+  const key = canonical(firstChat);
+  if (!firstChat || !model.contacts.has(key)) return;
+  firstChat = "";
+  openChat(key);
+}
+
 function readFragment() {
   const given = new URLSearchParams(location.hash.slice(1));
   if (!given.has("account")) return false;
@@ -415,6 +426,7 @@ function readFragment() {
   history.replaceState(history.state, "", location.pathname + location.search);
   form.elements.account.value = given.get("account");
   form.elements.password.value = given.get("password") ?? "";
+  firstChat = given.get("with") ?? "";
   return given.has("password");
 }
 

@@ -237,6 +237,7 @@ export class Model {
     presence: ({ address, show, text, idle_since: idle }) => {
       const key = canonical(textOf(address));
       const known = Object.hasOwn(SHOWS, textOf(show)) ? show : "online";
+      if (key === this.me.key) return this.setLook({ show: known, text: textOf(text) });
       if (known === "offline") this.#looks.delete(key);
       else this.#looks.set(key, { show: known, text: textOf(text), idleSince: momentOf(idle) });
       if (known === "offline" && this.chats.has(key)) this.chats.get(key).typing = "idle";

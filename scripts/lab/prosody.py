@@ -39,13 +39,15 @@ data_path = "{folder}/data"
 certificates = "{folder}/data"
 interfaces = {{ "{host}" }}; local_interfaces = {{ "{host}" }}
 c2s_ports = {{ {client_port} }}; component_ports = {{ {component_port} }}
-s2s_ports = {{ }}; http_ports = {{ }}; https_ports = {{ }}
+s2s_ports = {{ }}; http_ports = {{ {http_port} }}; https_ports = {{ }}
+http_interfaces = {{ "{host}" }}; consider_websocket_secure = true
 authentication = "internal_hashed"
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 modules_enabled = {{
   "roster", "saslauth", "disco", "carbons", "pep", "private", "blocklist", "vcard4",
   "vcard_legacy", "version", "time", "ping", "mam", "smacks", "csi_simple", "posix",
+  {websocket}
 }}
 modules_disabled = {{ "s2s" }}
 archive_expires_after = "never"
@@ -68,6 +70,7 @@ class Prosody:
         ports: tuple[int, int],
         *components: Component,
         privileged: bool = False,
+        http_port: int | None = None,
     ) -> None:
         if privileged and len(components) > 1:
             raise ValueError("the privileges of several gateways stand in one table, not in two")
@@ -76,11 +79,17 @@ class Prosody:
         self.client_port, self.component_port = ports
         self.log = folder / "prosody.log"
         self._privileged = privileged
+        self._http_port = http_port
         self._configuration = folder / "prosody.cfg.lua"
 
     def address_of(self, component: Component) -> str:
         """All components share one port."""
         return f"{self.host}:{self.component_port}"
+
+    @property
+    def websocket(self) -> str:
+        """Where a client in a browser connects, if this server has been given a port for it."""
+        return f"ws://{self.host}:{self._http_port}/xmpp-websocket"
 
     def write_configuration(self) -> None:
         (self.folder / "data").mkdir()
@@ -92,6 +101,8 @@ class Prosody:
             client_port=self.client_port,
             component_port=self.component_port,
             domain=self.domain,
+            http_port=self._http_port or "",
+            websocket='"http", "websocket",' if self._http_port else "",
         )
         self._configuration.write_text(text, "utf-8")
         gateways = self.folder / "conf.d"
@@ -117,6 +128,8 @@ class Prosody:
             await server.wait_port(self.client_port)
             if self.components:  # else it does not listen there
                 await server.wait_port(self.component_port)
+            if self._http_port:
+                await server.wait_port(self._http_port)
             yield server
 
     async def register(self, name: str, password: str = "") -> User:
@@ -135,14 +148,20 @@ class Prosody:
 
 @asynccontextmanager
 async def private_prosody(
-    *components: Component, folder: Path | None = None, privileged: bool = False
+    *components: Component,
+    folder: Path | None = None,
+    privileged: bool = False,
+    for_browsers: bool = False,
 ) -> AsyncGenerator[Prosody, None]:
     """Start a private Prosody that lets `components` in; leaving ends it and removes its files.
 
-    With `folder`, which is to be empty, its files go there and stay.
+    With `folder`, which is to be empty, its files go there and stay. `for_browsers`: clients may
+    connect over WebSocket, too.
     """
     async with (
-        prepared_prosody(*components, folder=folder, privileged=privileged) as prosody,
+        prepared_prosody(
+            *components, folder=folder, privileged=privileged, for_browsers=for_browsers
+        ) as prosody,
         prosody.serving(),
     ):
         yield prosody
@@ -150,12 +169,21 @@ async def private_prosody(
 
 @asynccontextmanager
 async def prepared_prosody(
-    *components: Component, folder: Path | None = None, privileged: bool = False
+    *components: Component,
+    folder: Path | None = None,
+    privileged: bool = False,
+    for_browsers: bool = False,
 ) -> AsyncGenerator[Prosody, None]:
     """Prepare a private Prosody without starting it: `Prosody.serving` does, as often as wanted."""
     place = scratch_folder("prosody") if folder is None else nullcontext(folder)
-    with place as home, reserved_ports(2) as ports:
-        prosody = Prosody(home, (ports[0], ports[1]), *components, privileged=privileged)
+    with place as home, reserved_ports(3) as ports:
+        prosody = Prosody(
+            home,
+            (ports[0], ports[1]),
+            *components,
+            privileged=privileged,
+            http_port=ports[2] if for_browsers else None,
+        )
         prosody.write_configuration()
         yield prosody
 

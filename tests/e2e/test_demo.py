@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from scripts.demo_check import find_browser
 from scripts.lab.processes import REPOSITORY, running
-from tests.e2e.servers import require_prosody
+from tests.e2e.servers import require_program, require_prosody
 
 TEST_SECONDS = 180
 
@@ -39,7 +40,7 @@ def _processes_naming(folder: Path) -> list[str]:
 async def test_the_demo_checks_itself_and_leaves_nothing_behind(tmp_path: Path) -> None:
     scratch = tmp_path / "t"
     scratch.mkdir()
-    command = [sys.executable, "-m", "scripts.demo", "--check"]
+    command = [sys.executable, "-m", "scripts.demo", "--no-browser", "--check"]
     with trio.fail_after(TEST_SECONDS):
         async with running(
             "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
@@ -54,7 +55,7 @@ async def test_the_demo_checks_itself_and_leaves_nothing_behind(tmp_path: Path) 
 async def test_a_signal_ends_the_demo_in_order(tmp_path: Path, number: signal.Signals) -> None:
     scratch = tmp_path / "t"
     scratch.mkdir()
-    command = [sys.executable, "-u", "-m", "scripts.demo"]
+    command = [sys.executable, "-u", "-m", "scripts.demo", "--no-browser"]
     with trio.fail_after(TEST_SECONDS):
         async with running(
             "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
@@ -71,7 +72,7 @@ async def test_a_signal_ends_the_demo_in_order(tmp_path: Path, number: signal.Si
 async def test_a_signal_in_the_middle_of_it_leaves_nothing_behind_either(tmp_path: Path) -> None:
     scratch = tmp_path / "t"
     scratch.mkdir()
-    command = [sys.executable, "-u", "-m", "scripts.demo"]
+    command = [sys.executable, "-u", "-m", "scripts.demo", "--no-browser"]
     with trio.fail_after(TEST_SECONDS):
         async with running(
             "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
@@ -82,5 +83,23 @@ async def test_a_signal_in_the_middle_of_it_leaves_nothing_behind_either(tmp_pat
             code = await demo.process.wait()
     assert code == 1, demo.log_tail()
     assert "Traceback" not in demo.output()
+    assert list(scratch.iterdir()) == []
+    assert _processes_naming(scratch) == []
+
+
+async def test_the_page_is_seen_to_work_in_a_browser(tmp_path: Path) -> None:
+    require_program("npm", "npm")
+    if find_browser() is None:
+        require_program("chromium-headless-shell", "chromium-headless-shell")
+    scratch, shots = tmp_path / "t", tmp_path / "shots"
+    scratch.mkdir()
+    command: list[str | Path] = [REPOSITORY / "scripts" / "demo", "--check", "--screenshots", shots]
+    with trio.fail_after(TEST_SECONDS * 2):
+        async with running(
+            "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
+        ) as demo:
+            code = await demo.process.wait()
+    assert code == 0, demo.log_tail()
+    assert {one.stem for one in shots.iterdir()} > {"desktop-light", "desktop-dark", "phone-light"}
     assert list(scratch.iterdir()) == []
     assert _processes_naming(scratch) == []

@@ -136,7 +136,9 @@ async def test_registering_in_two_steps_and_with_a_wrong_password_first(
     again = await answered(play, "executing")
     assert note(again) == ("error", "Emulated service refused this name or password.")
     assert again.get("sessionid") == id_
-    assert again.find(f"{{{FORMS}}}x") is not None
+    shown = again.find(f"{{{FORMS}}}x")
+    assert shown is not None
+    assert shown.findtext(f"{{{FORMS}}}instructions") == note(again)[1]
     assert not play.gateway.domains[0].accounts
     good = form(("username", "Romeo"), ("password", "montague"))
     await play.send(command(REGISTER, good, session=id_))

@@ -175,7 +175,8 @@ class Commands:
             "actions", ns.COMMANDS, {"execute": "complete"}, (Element("complete", ns.COMMANDS),)
         )
         dialogue.form = form
-        self._reply(dialogue, "executing", actions, form, *_note("error", error))
+        shown = forms.with_error(form, error) if error else form  # not every client shows notes
+        self._reply(dialogue, "executing", actions, shown, *_note("error", error))
 
     def finish(self, dialogue: Dialogue, text: str) -> None:
         """Say the last word."""

@@ -33,6 +33,14 @@ def form(title: str, instructions: str, form_type: str, fields: Iterable[FormFie
     return Element("x", ns.DATA_FORMS, {"type": "form"}, tuple(children))
 
 
+def with_error(form: Element, error: str) -> Element:
+    """Return the form with what was wrong before what is to be filled in."""
+    title, *rest = form.children
+    return attrs.evolve(
+        form, children=(title, Element("instructions", ns.DATA_FORMS, {}, (error,)), *rest)
+    )
+
+
 def _field(name: str, type_: str, field: FormField) -> Element:
     children = [Element("required", ns.DATA_FORMS)] if field.required else []
     if field.value:

@@ -73,6 +73,7 @@ class Session:
     def __init__(self, offered: base.Capabilities) -> None:
         self._offered = offered  # what this driver can do
         self._state = State.SIGNING_ON
+        self._own = ""
         self._contacts: list[base.Contact] = []
         self._unanswered: dict[str, base.LegacyCommand] = {}
         self._acknowledged: list[str] = []
@@ -122,6 +123,7 @@ class Session:
         match frame:
             case wire.SignedOn() if self._state is State.SIGNING_ON:
                 self._state = State.ONLINE
+                self._own = canonical(frame.account)
                 self.signed_on = SignedOn(
                     name=frame.name or frame.account, capabilities=self._narrowed(frame)
                 )
@@ -148,6 +150,8 @@ class Session:
                 yield base.ContactChanged(_contact(contact))
             case wire.ContactRemoved(address=address):
                 yield base.ContactRemoved(canonical(address))
+            case wire.Presence(address=address) if canonical(address) == self._own:
+                pass  # the service shows the account otherwise; the bridge knows what it wants
             case wire.Presence():
                 yield base.PresenceChanged(
                     address=canonical(frame.address),

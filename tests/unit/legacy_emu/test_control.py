@@ -24,6 +24,21 @@ async def controlling(control: Control) -> AsyncGenerator[ControlClient, None]:
         nursery.cancel_scope.cancel()
 
 
+async def test_an_account_that_is_signed_on_is_shown_otherwise_where_it_is(
+    control: Control, connect: Connect
+) -> None:
+    async with controlling(control) as client, connect() as romeo, connect() as juliet:
+        await client.call("befriend", first="romeo", second="juliet", mutual=False)
+        await romeo.sign_on("romeo")
+        await juliet.sign_on("juliet")
+        await romeo.expect("presence")
+        await client.call("set_presence", address="juliet", show="away", text="on the balcony")
+        own = await juliet.expect("presence")
+        assert (own["address"], own["show"], own["text"]) == ("juliet", "away", "on the balcony")
+        assert (await romeo.expect("presence"))["show"] == "away"
+        assert [one["sessions"] for one in await client.call("accounts")][:2] == [1, 1]
+
+
 async def test_a_legacy_user_is_played_over_the_channel(control: Control, connect: Connect) -> None:
     async with controlling(control) as client, connect() as romeo:
         await client.call("befriend", first="romeo", second="juliet", groups=["Capulets"])

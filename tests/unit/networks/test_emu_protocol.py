@@ -225,3 +225,7 @@ def test_cleartext_is_no_default() -> None:
     without = {name: value for name, value in GOOD.items() if name != "tls"}
     with pytest.raises(TypeError, match="tls"):
         Settings(**without)
+
+
+def test_how_the_account_itself_is_shown_is_no_contact() -> None:
+    assert tell(session(), wire.Presence("Ro meo", "away")) == []
