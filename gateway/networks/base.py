@@ -466,6 +466,8 @@ class ChangeContact(Command):
 
 @attrs.frozen(kw_only=True)
 class RemoveContact(Command):
+    """Owed until it is answered: without an answer it is sent again at the next sign-on."""
+
     address: str
 
 

@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from gateway.bridge.features import presence as presence_feature
 from legacy_emu.control import Control
 from legacy_emu.events import Show
 from legacy_emu.policy import CAPABILITIES
@@ -144,3 +145,20 @@ async def test_presence_for_somebody_who_is_no_contact_adds_nobody(
     assert looks(legacy) == [("online", []), *([("dnd", ["mercutio"])] if able else [])]
     assert not [one for one in legacy.arrived(account="romeo") if one.kind == "add"]
     assert "Mercutio" not in {one.address for one in legacy.contacts("Romeo")}
+
+
+@pytest.mark.conformance("AMB-25")
+async def test_there_is_an_end_to_single_contacts(
+    autojump_clock: MockClock, play: Stage, legacy: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence_feature, "MAX_DIRECTED", 3)
+    await signed_on(play)
+    for number in range(6):
+        legacy.create_account(f"guest{number}", "masked")
+        await play.send(presence(ORCHARD, f"guest{number}@{G}", inside=DND))
+    await settled(play)
+    [session] = list(play.gateway.sessions)
+    assert len(session.user.directed) == 3
+    await play.send(presence(ORCHARD, G, inside=AWAY))
+    await settled(play)
+    assert len(looks(legacy)) == 1 + 6 + 1 + 3  # and those are told again

@@ -5,7 +5,7 @@ owed (it is new, it asked, it left) goes to that full JID.
 """
 
 from gateway.bridge import texts
-from gateway.bridge.resources import OFFLINE, Status
+from gateway.bridge.resources import MAX_DIRECTED, OFFLINE, Status
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import bounded, contact_presence, unavailable
 from gateway.bridge.user import Known, Roster, User
@@ -138,7 +138,7 @@ async def announce_directed(user: User) -> None:
         is_copy = resource not in user.resources or status == (told or user.resources.status)
         wanted = user.resources.status if is_copy else status
         _, shown = user.directed.pop(address, ("", user.announced))
-        if wanted != user.announced:
+        if wanted != user.announced and len(user.directed) < MAX_DIRECTED:
             user.directed[address] = (resource, wanted)
         if wanted != shown:
             await _set_presence(user, wanted, address)
