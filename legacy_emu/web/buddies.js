@@ -218,7 +218,8 @@ export class BuddyList {
       ContextMenu: () => entry.key !== undefined && this.#do.menu(entry.key, event.target),
     };
     const name = event.key === "F10" && event.shiftKey ? "ContextMenu" : event.key;
-    if (Object.hasOwn(keys, name)) keys[name]();
+    const typing = event.key === " " && performance.now() - this.#typed.at < TYPING_AHEAD_MS;
+    if (Object.hasOwn(keys, name) && !typing) keys[name]();
     else if ([...event.key].length === 1) this.#typeAhead(event.key, at);
     else return;
     event.preventDefault();

@@ -148,7 +148,7 @@ class ChatWindow {
     const log = make("div", { class: "log", role: "log", tabindex: "0" });
     const more = make("button", { type: "button", class: "newer", text: "New messages", hidden: true });
     const typing = make("p", { class: "typing" });
-    const input = make("textarea", { rows: "2", dir: "auto", autocomplete: "off" });
+    const input = make("textarea", { rows: "1", dir: "auto", autocomplete: "off" });
     const send = make("button", { type: "submit", class: "primary", text: "Send" });
     const form = make("form", { class: "composer" }, input, send);
     const window = make("section", { class: "window chat" }, header, make("div", { class: "said" }, log, more), typing, form);

@@ -51,7 +51,9 @@ function run(dialog, submit) {
   error.hidden = true;
   go.disabled = false;
   cancel.onclick = () => dialog.close();
-  dialog.onclick = (event) => event.target === dialog && dialog.close();
+  dialog.onclick = (event) => {
+    if (event.target === dialog) dialog.close(); // beside it
+  };
   form.onsubmit = async (event) => {
     event.preventDefault();
     go.disabled = true;

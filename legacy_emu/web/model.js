@@ -7,7 +7,7 @@ const MAX_NEWS = 30;
 
 const SPACES = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/g;
 
-// Where folding case is not "upper case, and then lower case".
+// Where folding case is not "upper case and then lower case".
 const FOLDED = /[\u0131\u13a0-\u13fd\uab70-\uabbf]/;
 
 /** The one spelling of a screen name: case and spaces do not count. */
@@ -20,7 +20,8 @@ export function canonical(name) {
 }
 
 function fold(character) {
-  return [...character.toUpperCase()].map((upper) => upper.toLowerCase()).join("");
+  const upper = character.toLowerCase().toUpperCase();
+  return [...upper].map((each) => each.toLowerCase()).join("");
 }
 
 function foldAlone(character) {
