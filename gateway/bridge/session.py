@@ -481,7 +481,6 @@ class Session:
         self._signed_on_at = trio.current_time()
         self._note_at = float("inf")
         self._told_lost.clear()
-        self.user.refused = None
         self.user.announced = None
         self.user.directed.clear()
         self._due[Chore.GREET] = None
