@@ -72,7 +72,8 @@ function render() {
 function renderMe() {
   setText(byId("own-name"), short(model.me.name, 200));
   byId("own-name").title = model.me.address;
-  own.elements.show.value = model.look.show;
+  // The service may show somebody as offline who is here, which others see just so.
+  own.elements.show.value = model.look.show === "offline" ? "invisible" : model.look.show;
   setIcon(own.querySelector(".icon"), connection?.isOn ? model.look.show : "offline");
   if (document.activeElement !== own.elements.text) own.elements.text.value = model.look.text;
 }
@@ -414,8 +415,9 @@ let firstChat = "";
 
 function openFirstChat() {
   const key = canonical(firstChat);
-  if (!firstChat || !model.contacts.has(key)) return;
   firstChat = "";
+  if (!model.contacts.has(key)) return;
+  wantsFocus = false; // it goes into the chat
   openChat(key);
 }
 

@@ -314,6 +314,12 @@ def test_a_fragment_signs_on_and_does_not_stay(emu: Emulator, visit: Visit) -> N
     juliet.visit("#account=juliet&password=juliet-pw")
     expect(juliet.link).to_have_text("Connected")
     assert juliet.page.url == emu.page
+    expect(juliet.focused).to_have_accessible_name(re.compile("^Friar Laurence"))
+    juliet.visit("?")
+    juliet.visit("#account=juliet&password=juliet-pw&with=romeo")
+    expect(juliet.chat("Romeo Montague").input).to_be_focused()
+    emu.act("set_presence", address="juliet", show="offline")
+    expect(juliet.page.get_by_role("combobox", name="Status")).to_have_value("invisible")
     juliet.visit("?account=Capulet+Nurse")
     expect(juliet.page.get_by_label("Screen name").first).to_have_value("Capulet Nurse")
     expect(juliet.focused).to_have_attribute("name", "password")
