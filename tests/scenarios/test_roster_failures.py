@@ -112,6 +112,24 @@ async def test_a_privilege_that_comes_later_is_used_from_then_on(
     await play.nothing_more()
 
 
+@pytest.mark.conformance("GW-ROST-04", "PRIV-02")
+async def test_a_change_that_is_taken_back_meanwhile_is_none(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    await in_the_roster(play, legacy)
+    legacy.change_contact("Romeo", "Juliet", "Jule")
+    question = await play.expect(READ)
+    legacy.change_contact("Romeo", "Nurse", "Angelica")
+    await trio.sleep(5)
+    legacy.change_contact("Romeo", "Nurse", "The Nurse")
+    await trio.sleep(5)
+    both = roster((JULIET, "both"), (NURSE, "both"))
+    await play.send(iq("result", both, id_=str(question.get("id")), from_=ROMEO))
+    await answer(play, asks(put(JULIET, "Jule", ""), "set", ROMEO))
+    await trio.sleep(60)
+    await play.nothing_more()
+
+
 async def test_a_preference_that_cannot_be_stored_harms_nobody(
     autojump_clock: MockClock,
     play: Stage,

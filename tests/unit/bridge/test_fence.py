@@ -154,6 +154,24 @@ async def test_a_session_that_breaks_again_and_again_is_left_alone_until_its_use
     await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
 
 
+@pytest.mark.conformance("CORE-03")
+async def test_what_was_answered_before_a_bug_is_not_answered_again(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    break_once(monkeypatch, "poison")
+    await play.register()
+    await play.sign_on()
+    await play.nothing_more()  # the session has answered a ping
+    net.clients[0].tell(MessageReceived(conversation="juliet", sender="juliet", text="poison"))
+    await play.expect(f"<presence type='error' from='{G}' to='{ORCHARD}'>{FAULT}</presence>")
+    await play.expect(f"<message type='chat' from='{G}' to='{ROMEO}'><body>*</body></message>")
+    await trio.sleep(5)
+    play.link.check_nothing_came()
+
+
 async def test_bugs_that_lie_hours_apart_are_each_the_first(
     autojump_clock: MockClock,
     play: Stage,

@@ -62,6 +62,24 @@ async def test_an_answer_while_the_network_is_away_is_asked_for_again(
     ]
 
 
+@pytest.mark.conformance("LU-ADD-01", "LU-ADD-05")
+async def test_a_refusal_that_did_not_get_through_is_asked_for_again(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    [client] = net.clients
+    client.tell(ContactRequest(address="mercutio", token=1))
+    await play.expect(ASKS)
+    client.stuck = trio.Event()
+    await play.send(f"<presence type='unsubscribed' from='{ROMEO}' to='{MERCUTIO}'/>")
+    await trio.sleep(1)
+    client.end()
+    await trio.sleep(5)
+    await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
+    await play.expect(ASKS)
+    await play.nothing_more()
+
+
 @pytest.mark.conformance("GW-DEL-01")
 async def test_a_removal_that_the_network_did_itself_is_owed_no_longer(
     autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
@@ -146,6 +164,29 @@ async def test_a_roll_call_that_a_lost_link_breaks_off_begins_anew(
         await play.expect(f"<presence type='probe' from='{G}' to='{user}'/>")
     await trio.sleep(60)
     play.link.check_nothing_came()
+
+
+@pytest.mark.conformance("GW-LIFE-01", "GW-UNREG-06")
+async def test_after_a_crash_who_unregisters_before_his_turn_is_not_called(
+    autojump_clock: MockClock, play: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await play.register(f"tybalt@{SERVER}/street", "mercutio", "queenmab")
+    await play.register()
+    monkeypatch.setattr(router, "USERS_PER_SECOND", 0.2)
+    play.gateway.domains[0].crashed = True
+    await play.link.cut()
+    play.link = await play.server.connection()
+    for kind in ("", " type='probe'"):
+        await play.expect(f"<presence{kind} from='{G}' to='tybalt@{SERVER}'/>")
+    await play.send(
+        f"<iq type='set' id='rm' from='{ORCHARD}' to='{G}'><query xmlns='jabber:iq:register'>"
+        "<remove/></query></iq>"
+    )
+    await play.expect(f"<iq type='result' id='rm' from='{G}' to='{ORCHARD}'/>")
+    for type_ in ("unsubscribe", "unsubscribed", "unavailable"):
+        await play.expect(f"<presence type='{type_}' from='{G}' to='{ROMEO}'/>")
+    await trio.sleep(60)
+    await play.nothing_more()
 
 
 @pytest.mark.conformance("GW-IN-07", "GW-EDIT-02", "GW-SEC-03")
