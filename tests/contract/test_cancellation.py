@@ -112,6 +112,7 @@ STORIES: list[Story] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("story", STORIES)
 async def test_a_cancellation_anywhere_leaves_nothing(
     timed: Harness, autojump_clock: MockClock, story: Story

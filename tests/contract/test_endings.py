@@ -75,6 +75,7 @@ async def test_connected_but_dead_is_noticed(
         timed.heal()
 
 
+@pytest.mark.slow
 async def test_a_quiet_session_stays_up_for_a_day(
     timed: Harness, autojump_clock: MockClock
 ) -> None:

@@ -354,6 +354,7 @@ async def test_a_wish_survives_the_connection_that_was_to_carry_it(
     assert requests(legacy) == [("add", "mercutio")]
 
 
+@pytest.mark.slow
 @pytest.mark.conformance("GW-ADD-01", "GW-ADD-06", "CORE-06")
 async def test_the_user_subscribes_at_each_await_of_his_sign_on(
     autojump_clock: MockClock, play: Stage, legacy: Control

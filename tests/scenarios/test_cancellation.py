@@ -171,6 +171,7 @@ async def test_the_user_leaves_at_each_await_of_his_sign_on(
     assert LEAST_AWAITS < k < MAX_AWAITS - 1
 
 
+@pytest.mark.slow
 @pytest.mark.conformance("AMB-27", "GW-UNREG-01", "GW-UNREG-06", "GW-SEND-05")
 async def test_the_user_unregisters_at_each_await_of_his_sign_on(
     autojump_clock: MockClock, play: Stage, legacy: Control

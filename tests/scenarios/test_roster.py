@@ -397,6 +397,26 @@ async def test_a_server_that_gives_no_subscription_has_the_contact_ask(
     await play.nothing_more()
 
 
+@pytest.mark.conformance("PRIV-02", "AMB-13", "GW-ROST-03")
+async def test_what_the_user_takes_off_meanwhile_is_not_brought_back(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    await play.send(granted(PRIVILEGE))
+    await grown_up(play, legacy)
+    await sign_on_with_caps(play)
+    await answer(play, READ, roster())
+    await answer(play, asks(put(*JULIETS_ITEM), "set", ROMEO))
+    await answer(play, asks(put(*NURSES_ITEM), "set", ROMEO))
+    again = await play.expect(READ)
+    await play.send(presence(ROMEO, NURSE, "unsubscribe"))  # he has seen her come, and removes her
+    await play.nothing_more()
+    inside = roster((JULIET, "both"))
+    await play.send(iq("result", inside, id_=str(again.get("id")), from_=ROMEO))
+    await trio.sleep(60)
+    await play.nothing_more()
+    assert "Nurse" not in {one.address for one in legacy.contacts("Romeo")}
+
+
 @pytest.mark.conformance("PRIV-02", "AMB-13")
 @pytest.mark.parametrize("at", ["get", "set"])
 async def test_a_server_that_fails_at_it_is_not_asked_again(

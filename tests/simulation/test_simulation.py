@@ -17,6 +17,7 @@ SHORT = Scale(users=2, contacts=2, faults=6, trouble_seconds=40.0, settle_second
 SEEDS_FOR_A_PLANT = 30
 
 
+@pytest.mark.slow
 def test_one_seed_is_one_run_in_any_process() -> None:
     processes = [
         subprocess.Popen(
@@ -42,6 +43,7 @@ def test_seeds_differ_and_so_do_plans() -> None:
     assert one.digest != simulate(1, one.plan[1:], scale=SHORT).digest
 
 
+@pytest.mark.slow
 def test_each_kind_of_fault_can_be_lived_through() -> None:
     for number, kind in enumerate(Kind):
         outcome = simulate(number, (Fault(20.0, kind, 0.4),), scale=SHORT)

@@ -284,7 +284,8 @@ async def _by_privilege(user: User, changes: Changes) -> bool:
     if changes.add and not placed:
         return False
     after = await _read(user) if placed else before
-    for address in placed:
+    still_wanted = set(differences(user).add)  # he may have turned one down meanwhile
+    for address in [one for one in placed if one in still_wanted]:
         if (after or {}).get(user.domain.addresses.jid_of(address)) in _SEEING:
             _placed(user, address)
         else:  # the server wrote the item, but no subscription
