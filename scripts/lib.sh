@@ -141,6 +141,10 @@ need_postgresql() {
 # Ubuntu's Chromium is a snap, which cannot be driven from here: there Playwright fetches its own.
 need_chromium() {
     local name fetched=${PLAYWRIGHT_BROWSERS_PATH:-${HOME:-}/.cache/ms-playwright}
+    # What drives the browser is a program of Playwright's own, which a small Debian cannot start.
+    if command -v dpkg-query >/dev/null; then
+        compgen -G '/usr/lib/*/libatomic.so.1' >/dev/null || need_packages libatomic1
+    fi
     for name in chromium-headless-shell chromium google-chrome; do
         ! command -v "$name" >/dev/null || return 0
     done
