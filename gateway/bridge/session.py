@@ -586,8 +586,7 @@ class Session:
 
     def _not_let_in(self, reason: Refusal, said: str, retry_after: float | None) -> None:
         if reason is Refusal.ELSEWHERE and self._trial is not None:
-            self._lost("another sign-on of ours took its place", None)
-            return
+            return  # a sign-on of ours took its place: it ends as if it were lost
         log.info("%s: refused: %s", self.name, reason)
         if reason.passes:
             self._retry_after = retry_after

@@ -50,6 +50,23 @@ async def test_unregistering_with_a_server_that_removes_all(
     await play.nothing_more()
 
 
+@pytest.mark.conformance("AMB-08", "GW-UNREG-05")
+async def test_unregistering_with_a_server_that_is_silent_takes_twenty_seconds_more(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    await in_the_roster(play, legacy)
+    await play.send(register("<remove/>"))
+    await play.expect(result(id_="r1"))
+    before = trio.current_time()
+    await play.expect(asks(put(JULIET, "", "", "remove"), "set", ROMEO))
+    await trio.sleep(15)
+    for contact in (JULIET, NURSE, G):
+        for type_ in ("unsubscribe", "unsubscribed", "unavailable"):
+            await play.expect(presence(contact, ROMEO, type_))
+    assert trio.current_time() - before < 21
+    await play.nothing_more()
+
+
 @pytest.mark.conformance("PRIV-02", "GW-ROST-04")
 async def test_a_change_that_the_server_refuses_is_tried_again_with_the_next(
     autojump_clock: MockClock, play: Stage, legacy: Control

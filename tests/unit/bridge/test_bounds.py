@@ -234,3 +234,16 @@ async def test_a_journal_that_cannot_be_written_is_tried_again_at_a_pace(
         await trio.sleep(20)
     play.link.answer_pings = True
     assert 3 <= len(tried) <= 5
+
+
+@pytest.mark.conformance("LU-ADD-03")
+async def test_whom_the_user_has_just_let_in_is_remembered_within_bounds(
+    autojump_clock: MockClock, play: Play, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    await play.send(
+        *(f"<presence type='subscribed' from='{ROMEO}' to='guest{n}@{G}'/>" for n in range(150))
+    )
+    await play.nothing_more()
+    [session] = play.gateway.sessions
+    assert list(session.user.granted) == [f"guest{n}" for n in range(50, 150)]

@@ -5,7 +5,13 @@ import pytest
 from trio.testing import MockClock
 
 from gateway.errors import ConnectionLost
-from gateway.networks.base import FetchProfile, LegacyCommand
+from gateway.networks.base import (
+    CommandDone,
+    FetchProfile,
+    LegacyCommand,
+    LegacyEvent,
+    Profile,
+)
 from tests.fakes.network import FakeClient, FakeNetwork
 from tests.fakes.stage import JULIET, Stage
 from tests.scenarios.words import NURSE, UNAVAILABLE, iq, refused, result
@@ -50,4 +56,41 @@ async def test_a_question_that_cannot_be_put_leaves_what_the_list_says(
     monkeypatch.setattr(FakeClient, "send", send)
     await play.send(iq("get", ASK, to=JULIET))
     await play.expect(result(JULIETS, from_=JULIET))
+    await play.nothing_more()
+
+
+@pytest.mark.conformance("VCARD-01")
+async def test_each_field_of_a_profile_has_its_place(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    fields = {
+        "about": "a rose",
+        "birthday": "1583-07-31",
+        "city": "Verona",
+        "country": "Veneto",
+        "email": "juliet@capulet.lit",
+        "nick": "Jule",
+        "phone": "1 2 3",
+        "url": "https://capulet.lit/",
+        "shoe size": "35",
+    }
+
+    def answer(command: LegacyCommand) -> LegacyEvent | None:
+        if isinstance(command, FetchProfile):
+            return CommandDone(command.ref, Profile("juliet", fields))
+        return None
+
+    net.capabilities = attrs.evolve(net.capabilities, profile=True)
+    net.rules.answer = answer
+    await signed_on(play)
+    await play.send(iq("get", ASK, to=JULIET))
+    await play.expect(
+        result(
+            "<vCard xmlns='vcard-temp'><FN>Juliet</FN><NICKNAME>Jule</NICKNAME>"
+            "<BDAY>1583-07-31</BDAY><ADR><LOCALITY>Verona</LOCALITY><CTRY>Veneto</CTRY></ADR>"
+            "<TEL><NUMBER>1 2 3</NUMBER></TEL><EMAIL><USERID>juliet@capulet.lit</USERID></EMAIL>"
+            "<URL>https://capulet.lit/</URL><DESC>a rose</DESC></vCard>",
+            from_=JULIET,
+        )
+    )
     await play.nothing_more()

@@ -10,12 +10,15 @@ from trio.testing import MockClock
 from gateway.bridge import router
 from gateway.bridge.features import contacts
 from gateway.bridge.user import User
+from gateway.errors import ConnectionLost
 from gateway.networks.base import (
     ContactRemoved,
     ContactRequest,
     Deny,
     Grant,
+    LoginRefused,
     MessageReceived,
+    Refusal,
     RemoveContact,
     SetPresence,
     Show,
@@ -250,3 +253,46 @@ async def test_a_network_that_comes_back_is_told_the_status_again(
         await trio.sleep(5)
         await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
         await play.nothing_more()
+
+
+TIMEOUT = (
+    f"<error type='wait' code='504'><remote-server-timeout xmlns='{ERRORS}'/>"
+    f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error>"
+)
+
+
+@pytest.mark.conformance("GW-IN-08", "AMB-07")
+async def test_who_returns_while_the_network_is_away_is_told_again(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await play.register()
+    net.failures.extend(ConnectionLost("gone") for _ in range(100))
+    balcony = f"{ROMEO}/balcony"
+    await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
+    await play.expect(f"<presence type='error' from='{G}' to='{ORCHARD}'>{TIMEOUT}</presence>")
+    for _ in range(2):
+        await play.send(f"<presence from='{balcony}' to='{G}'/>")
+        await play.expect(f"<presence type='error' from='{G}' to='{balcony}'>{TIMEOUT}</presence>")
+        await play.send(f"<presence type='unavailable' from='{balcony}' to='{G}'/>")
+        await play.expect(f"<presence type='unavailable' from='{G}' to='{balcony}'/>")
+    await play.nothing_more()
+
+
+@pytest.mark.conformance("GW-IN-08", "GW-IN-09")
+async def test_the_latest_reason_of_a_loss_is_what_counts(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await play.register()
+    net.failures.append(LoginRefused(Refusal.TOO_MANY_ATTEMPTS))
+    net.failures.extend(ConnectionLost("gone") for _ in range(100))
+    await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
+    await play.expect(
+        f"<presence type='error' from='{G}' to='{ORCHARD}'><error type='wait' code='500'>"
+        f"<resource-constraint xmlns='{ERRORS}'/><text xmlns='{ERRORS}' xml:lang='en'>*</text>"
+        "</error></presence>"
+    )
+    await trio.sleep(5)
+    await play.send(f"<presence from='{ROMEO}/balcony' to='{G}'/>")
+    await play.expect(
+        f"<presence type='error' from='{G}' to='{ROMEO}/balcony'>{TIMEOUT}</presence>"
+    )
