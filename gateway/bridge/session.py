@@ -18,10 +18,11 @@ from gateway.bridge.caps import caps_of
 from gateway.bridge.connection import Connection, Flooded
 from gateway.bridge.features import commands, contacts, messages, presence, registration, roster
 from gateway.bridge.journal import FROM_USER, Entry
+from gateway.bridge.notices import NOTE_SECONDS, Notices
 from gateway.bridge.pacing import Backoff
 from gateway.bridge.resources import GATEWAY, MAX_DIRECTED, OFFLINE
 from gateway.bridge.states import Action, Input, Phase, State, step
-from gateway.bridge.translate import REFUSAL_CONDITIONS, bounded, status_of
+from gateway.bridge.translate import bounded, status_of
 from gateway.bridge.user import FromNetwork, FromUser, User
 from gateway.errors import StoreError
 from gateway.networks.base import (
@@ -55,7 +56,6 @@ from gateway.xmpp.stanza import (
 
 log = logging.getLogger(__name__)
 
-NOTE_SECONDS = 60.0  # a loss that is over by then is not worth a message (NOTE-01)
 LINGER_SECONDS = 3.0  # how long a sign-off waits for the network to answer for messages
 RETIRE_SECONDS = 10.0  # how long an unregistration waits for the network to see the user go
 _SUBSCRIPTIONS = frozenset(
@@ -91,13 +91,10 @@ class Session:
         self._signed_on_at = 0.0
         self._retry_after: float | None = None
         self._timer_at = float("inf")
-        self._note_at = float("inf")
         self._linger_until = float("inf")
-        self._told_lost: set[str] = set()  # resources that know of the loss
         self._due: dict[Chore, None] = {}
         self._retiring = False  # the account is being removed: nobody comes or goes
-        self._lost_because: tuple[Condition, ErrorType, str] | None = None
-        self._said = ""  # what the service said with its last refusal
+        self._notices = Notices(user)
         self._registration = Registration(user, self)
         self._sync = roster.Sync(user)
         self._commands = commands.Commands(user, self)
@@ -233,7 +230,7 @@ class Session:
     async def _wait(self) -> None:
         if self._due or len(self.user.inbox):
             return
-        own = min(self._timer_at, self._note_at, self._linger_until, self.user.later.next_at)
+        own = min(self._timer_at, self._linger_until, self.user.later.next_at)
         with trio.move_on_at(min(own, messages.deadline(self.user))):
             await self.user.inbox.wait()
 
@@ -247,9 +244,6 @@ class Session:
         lingering = self._linger_until < float("inf")
         if lingering and (now >= self._linger_until or not self.user.pending):
             self._hang_up()
-        if now >= self._note_at:
-            self._note_at = float("inf")
-            self.user.note(texts.LOST)
 
     async def _do(self, chore: Chore) -> None:
         match chore:
@@ -327,24 +321,11 @@ class Session:
         if type_ is PresenceType.PROBE:
             presence.answer_probe(user, stanza)
         elif user.account is None:
-            self._presence_of_stranger(stanza)
+            presence.answer_stranger(user, stanza)
         elif type_ in _SUBSCRIPTIONS:
             await self._subscription(stanza)
         elif stanza.from_.resource:  # from the bare JID it says nothing of any resource
             await self._availability(stanza)
-
-    def _presence_of_stranger(self, stanza: Presence) -> None:
-        """Answer somebody who is not registered (AMB-06)."""
-        if stanza.type is PresenceType.SUBSCRIBE:
-            presence.refuse_stranger(self.user, stanza)
-            refusal = Presence(
-                from_=stanza.to.bare, to=self.user.jid, type=PresenceType.UNSUBSCRIBED
-            )
-            self.user.domain.link.send(refusal)
-            return
-        to_gateway = stanza.type is PresenceType.AVAILABLE and not stanza.to.local
-        if to_gateway and self.user.domain.strangers.is_new(stanza.from_):
-            presence.refuse_stranger(self.user, stanza)
 
     async def _subscription(self, stanza: Presence) -> None:
         if stanza.to.local:
@@ -408,14 +389,14 @@ class Session:
         full = self.user.full(resource)
         if self.user.phase is Phase.ONLINE:
             presence.greet_resource(self.user, full)
-        elif self._told_lost:
-            self._tell_lost([full])
+        else:
+            self._notices.tell_newcomer(full)
         if not self._logged_out:
             self._step(Input.PRESENT)
 
     def _resource_left(self, resource: str) -> None:
         full = self.user.full(resource)
-        self._told_lost.discard(resource)
+        self._notices.forget_resource(resource)
         if self.user.directed:
             self._show_directed_soon()
         if self.user.resources or self._logged_out:  # GW-OUT-03
@@ -479,8 +460,7 @@ class Session:
 
     def _say_greeting(self) -> None:
         self._signed_on_at = trio.current_time()
-        self._note_at = float("inf")
-        self._told_lost.clear()
+        self._notices.returned()
         self.user.announced = None
         self.user.directed.clear()
         self._due[Chore.GREET] = None
@@ -495,35 +475,18 @@ class Session:
 
     def _say_lost(self) -> None:
         """Tell of a service that cannot be reached: once, by presence (GW-IN-08)."""
-        self._tell_lost([self.user.full(resource) for resource in self.user.resources])
-
-    def _tell_lost(self, to: list[Jid]) -> None:
-        if not self._told_lost:
-            self._note_at = trio.current_time() + NOTE_SECONDS
-        untold = [one for one in to if one.resource not in self._told_lost]
-        self._told_lost.update(one.resource for one in untold)
-        unreachable = self.user.text(texts.UNREACHABLE)
-        because = (Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT, unreachable)
-        self.user.presence_error(untold, *(self._lost_because or because))
+        self._notices.tell_lost([self.user.full(resource) for resource in self.user.resources])
 
     def _say_refused(self) -> None:
-        """Tell of a refusal by presence errors and by one message (AMB-07, NOTE-01)."""
-        user = self.user
-        refusal = user.refused or Refusal.FORBIDDEN
-        condition, type_ = REFUSAL_CONDITIONS[refusal]
-        text = user.refusal_text(refusal, self._said)
-        resources = [user.full(resource) for resource in user.resources]
-        user.presence_error(resources, condition, type_, text)
-        presence.farewell(user, [user.jid])
-        user.say(text)
+        self._notices.tell_refused()
 
     def _farewell(self) -> None:
         leaving, self.user.leaving = self.user.leaving, []
         presence.farewell(self.user, leaving)
         if leaving:
             self.user.shown.clear()
-        self._note_at = self._timer_at = float("inf")
-        self._told_lost.clear()
+        self._timer_at = float("inf")
+        self._notices.returned()
 
     _actions: dict[Action, Callable[["Session"], None]] = {  # noqa: RUF012 - never changed
         Action.CONNECT: _connect,
@@ -581,7 +544,7 @@ class Session:
     def _lost(self, why: str, retry_after: float | None) -> None:
         log.info("%s: lost the legacy service: %s", self.name, why)
         self._retry_after = retry_after
-        self._lost_because = None
+        self._notices.begin_loss()
         self._step(Input.LOST)
 
     def _not_let_in(self, reason: Refusal, said: str, retry_after: float | None) -> None:
@@ -590,10 +553,11 @@ class Session:
         log.info("%s: refused: %s", self.name, reason)
         if reason.passes:
             self._retry_after = retry_after
-            self._lost_because = (*REFUSAL_CONDITIONS[reason], self.user.refusal_text(reason, ""))
+            self._notices.begin_loss(reason)
             self._step(Input.LOST)
             return
-        self.user.refused, self._said = reason, bounded(said)
+        self.user.refused = reason
+        self._notices.note_refusal(bounded(said))
         self._step(Input.REFUSED)
 
     async def _handle_waiting_event(self, item: FromNetwork) -> None:

@@ -193,7 +193,19 @@ def is_subscribed(known: Known) -> bool:
     return listed or known.roster is Roster.ACCEPTED
 
 
-def refuse_stranger(user: User, presence: Presence) -> None:
+def answer_stranger(user: User, stanza: Presence) -> None:
+    """Answer somebody who is not registered (AMB-06): the same for each contact, there or not."""
+    if stanza.type is PresenceType.SUBSCRIBE:
+        _refuse_stranger(user, stanza)
+        refusal = Presence(from_=stanza.to.bare, to=user.jid, type=PresenceType.UNSUBSCRIBED)
+        user.domain.link.send(refusal)
+        return
+    to_gateway = stanza.type is PresenceType.AVAILABLE and not stanza.to.local
+    if to_gateway and user.domain.strangers.is_new(stanza.from_):
+        _refuse_stranger(user, stanza)
+
+
+def _refuse_stranger(user: User, presence: Presence) -> None:
     """Tell somebody without a registration so (AMB-06)."""
     fault = Fault(
         condition=Condition.REGISTRATION_REQUIRED,
