@@ -14,6 +14,7 @@ import attrs
 from legacy_emu.events import (
     OFFLINE,
     AnswerArrived,
+    AvatarChanged,
     Contact,
     ContactChanged,
     ContactRemoved,
@@ -125,7 +126,14 @@ class Backend:
             raise SignOnRefused(Refusal.WRONG_CREDENTIALS, "wrong password")
         return person
 
-    def sign_on(self, address: str, password: str, listener: Listener, client: str = "") -> Session:
+    def sign_on(
+        self,
+        address: str,
+        password: str,
+        listener: Listener,
+        client: str = "",
+        look: Look = Look(Show.ONLINE),  # noqa: B008 - frozen
+    ) -> Session:
         """Sign on: the list, presence and what waited go to `listener` at once.
 
         Raises `SignOnRefused`. Unless several sign-ons are allowed, the sessions there were end.
@@ -133,7 +141,7 @@ class Backend:
         person = self.check(address, password)
         if not self.policy.several_sign_ons:
             self.kick(person.address, Refusal.ELSEWHERE, "signed on somewhere else")
-        session = Session(self._new_id(), person, listener)
+        session = Session(self._new_id(), person, listener, self._now(), look)
         person.sessions.append(session)
         self._note(person, "sign_on", session=session.id, client=client)
         listener.put(ListSent(tuple(self._contacts(person))))
@@ -365,8 +373,13 @@ class Backend:
         name: str = "",
         groups: tuple[str, ...] = (),
         reason: str = "",
+        *,
+        consent: bool | None = None,
     ) -> bool:
-        """List a contact; returns whether he is seen at once, else he has been asked."""
+        """List a contact; returns whether he is seen at once, else he has been asked.
+
+        `consent` is whether he is asked; None: as he himself has it, or the policy.
+        """
         person, other = self.person(address), self.person(contact)
         self._note(
             person,
@@ -387,8 +400,7 @@ class Backend:
             )
         mine.listed, mine.name, mine.groups = True, name, groups
         if not mine.sees:
-            consent = self.policy.consent if other.consent is None else other.consent
-            if consent:
+            if self.asks(other) if consent is None else consent:
                 self._ask(person, other, reason)
             else:
                 mine.sees = theirs.seen_by = True
@@ -396,6 +408,10 @@ class Backend:
         self._tell_contact(person, other)
         self._show_to(other, person)
         return mine.sees
+
+    def asks(self, person: Person) -> bool:
+        """Say whether somebody wants to be asked before others see him."""
+        return self.policy.consent if person.consent is None else person.consent
 
     def _ask(self, person: Person, other: Person, reason: str) -> None:
         mine, theirs = self._relation(person, other), self._relation(other, person)
@@ -569,7 +585,11 @@ class Backend:
         """Change somebody's picture; None takes it away."""
         if avatar is not None and len(avatar.data) > MAX_AVATAR_BYTES:
             raise RequestRefused(Reason.TOO_LONG, f"a picture has at most {MAX_AVATAR_BYTES} bytes")
-        self.person(address).avatar = avatar
+        person = self.person(address)
+        person.avatar = avatar
+        for watcher in map(self._people.__getitem__, person.relations):
+            if watcher.told.get(person.address, OFFLINE) != OFFLINE:
+                self._tell(watcher, AvatarChanged(person.address))
 
     def avatar(self, asker: str, address: str) -> Avatar | None:
         other = self.person(address)

@@ -111,6 +111,13 @@ class PresenceShown:
 
 
 @attrs.frozen
+class AvatarChanged:
+    """Somebody who is shown as present has another picture, or none any longer."""
+
+    address: str
+
+
+@attrs.frozen
 class TypingShown:
     conversation: str
     sender: str
@@ -206,6 +213,7 @@ Event = (
     | ContactChanged
     | ContactRemoved
     | PresenceShown
+    | AvatarChanged
     | TypingShown
     | MessageArrived
     | RequestArrived

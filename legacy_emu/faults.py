@@ -27,6 +27,12 @@ class Kind(StrEnum):
     LOSE_ACKS = "lose_acks"
     LOSE_OUTCOMES = "lose_outcomes"
     RATE_LIMIT = "rate_limit"
+    ENFORCE_RATES = "enforce_rates"  # from here on: of the OSCAR front
+    SEQUENCE_GAP = "sequence_gap"
+    SHORT_SIGN_OFF = "short_sign_off"
+    UNKNOWN_SNACS = "unknown_snacs"
+    EXTRA_TLVS = "extra_tlvs"
+    REFUSE_COOKIE = "refuse_cookie"
 
 
 class Moment(StrEnum):
@@ -76,6 +82,24 @@ class Connection:
     def cut(self) -> None:
         """End this connection, without a word."""
         self.scope.cancel()
+
+
+class Bucket:
+    """A rate: so many a second, and some at once."""
+
+    def __init__(self) -> None:
+        self._used = 0.0
+        self._since = trio.current_time()
+
+    def take(self, per_second: float, burst: int) -> bool:
+        """Say whether one more is within the rate."""
+        now = trio.current_time()
+        self._used = max(0.0, self._used - (now - self._since) * per_second)
+        self._since = now
+        if self._used + 1 > burst:
+            return False
+        self._used += 1
+        return True
 
 
 class Faults:

@@ -1,6 +1,7 @@
 """What the service knows of its people: accounts, sessions, what stands between two accounts."""
 
 from collections import deque
+from datetime import datetime
 
 import attrs
 
@@ -51,6 +52,7 @@ class Session:
     id: str
     person: "Person" = attrs.field(repr=False)
     listener: Listener = attrs.field(repr=False)
+    since: datetime
     look: Look = attrs.field(factory=lambda: Look(Show.ONLINE))
     only_for: dict[str, Look] = attrs.field(factory=dict)
     over: bool = False

@@ -73,6 +73,7 @@ async def run(
         for name, where in config.fronts.items():
             listening = await _listen(name, where)
             urls[name] = fronts.url(name, listening.host, listening.port)
+            service.addresses[name] = f"{listening.host}:{listening.port}"
             serve = _serving(fronts.load_front(name), service)
             nursery.start_soon(listening.serve, serve, name=f"front/{name}")
         controls = Control(service)

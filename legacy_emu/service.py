@@ -1,9 +1,14 @@
 """One service: the backend, its faults, and who is connected. What fronts are given."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from legacy_emu.backend import Backend
 from legacy_emu.faults import Connection, Faults
 from legacy_emu.host import World
 from legacy_emu.policy import Policy
+
+T = TypeVar("T")
 
 
 class Service:
@@ -17,6 +22,8 @@ class Service:
         self.backend = Backend(world.now, self._new_id, policy)
         self.faults = Faults()
         self.connections: dict[str, Connection] = {}
+        self.addresses: dict[str, str] = {}  # where each front listens, for those who have to say
+        self._shared: dict[object, Any] = {}
         self._numbers = 0
 
     def connect(self, front: str) -> Connection:
@@ -28,6 +35,13 @@ class Service:
 
     def disconnect(self, connection: Connection) -> None:
         del self.connections[connection.id]
+
+    def shared(self, cls: Callable[["Service"], T]) -> T:
+        """Return what the connections of one front share: one `cls(self)` for this service."""
+        if cls not in self._shared:
+            self._shared[cls] = cls(self)
+        found: T = self._shared[cls]
+        return found
 
     def _new_id(self) -> str:
         # Wide enough that ids stay unique over restarts: gateways remember the old ones.

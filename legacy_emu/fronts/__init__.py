@@ -11,6 +11,7 @@ Serve = Callable[[trio.abc.Stream, Service], Awaitable[None]]
 
 # name -> (module, how an address is written for its clients)
 FRONTS = {
+    "oscar": ("legacy_emu.fronts.oscar", "{host}:{port}"),
     "websocket": ("legacy_emu.fronts.websocket", "ws://{host}:{port}/"),
 }
 

@@ -16,7 +16,7 @@ from trio_websocket import WebSocketConnection
 from gateway.networks.emu import wire
 from legacy_emu import events
 from legacy_emu.events import Look, Reason, RequestRefused, Show, SignOnRefused, TypingState
-from legacy_emu.faults import Connection, FaultyStream, Kind, Moment
+from legacy_emu.faults import Bucket, Connection, FaultyStream, Kind, Moment
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Session
 from legacy_emu.service import Service
@@ -49,24 +49,6 @@ async def serve(stream: trio.abc.Stream, service: Service) -> None:
         await trio.aclose_forcefully(stream)
 
 
-class _Bucket:
-    """A rate: so many a second, and some at once."""
-
-    def __init__(self) -> None:
-        self._used = 0.0
-        self._since = trio.current_time()
-
-    def take(self, per_second: float, burst: int) -> bool:
-        """Say whether one more is within the rate."""
-        now = trio.current_time()
-        self._used = max(0.0, self._used - (now - self._since) * per_second)
-        self._since = now
-        if self._used + 1 > burst:
-            return False
-        self._used += 1
-        return True
-
-
 class Conversation:
     """What one client and the service say to each other. A `Listener` of the backend."""
 
@@ -79,7 +61,7 @@ class Conversation:
         self._outbox: deque[str] = deque()
         self._more = trio.Event()
         self._over = False
-        self._bucket = _Bucket()
+        self._bucket = Bucket()
 
     async def run(self, socket: WebSocketConnection) -> None:
         async with trio.open_nursery() as nursery:
@@ -305,6 +287,8 @@ class Conversation:
                 self._outcome(wire.Outcome(ref=ref, stage="delivered", id=number))
             case events.ListSent(contacts=contacts):
                 self._say(*_list_frames(contacts))
+            case events.AvatarChanged():
+                pass  # these clients ask for pictures when they want them
             case _:
                 self._say(_frame(event))
 

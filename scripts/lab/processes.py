@@ -178,6 +178,7 @@ class Emulator:
 
     running: Running
     url: str  # of the WebSocket front
+    oscar: str  # host:port of the OSCAR front
     control: str  # URL of the control channel
     page: str  # URL of the page for legacy users
     passwords: Mapping[str, str] = attrs.field(repr=False)  # by lower-case name
@@ -195,16 +196,17 @@ async def running_emulator(folder: Path) -> AsyncGenerator[Emulator, None]:
     sample = REPOSITORY / "legacy_emu" / "sample.toml"
     people = tomllib.loads(sample.read_text("utf-8"))["account"]
     free = "127.0.0.1:0"
-    places = ("--front", f"websocket={free}", "--control", free, "--web", free)
+    fronts = ("--front", f"websocket={free}", "--front", f"oscar={free}")
+    places = (*fronts, "--control", free, "--web", free)
     command = python_module("legacy_emu", "run", "--config", sample, *places)
     async with running("legacy-emu", command, folder / "emulator.log") as emulator:
         urls = [
             (await emulator.wait_line(f"listening {name} ")).split()[-1]
-            for name in ("websocket", "control", "web")
+            for name in ("websocket", "oscar", "control", "web")
         ]
         await emulator.wait_line("ready")
         passwords = {one["address"].lower(): one["password"] for one in people}
-        yield Emulator(emulator, urls[0], urls[1], urls[2], passwords)
+        yield Emulator(emulator, *urls, passwords=passwords)
 
 
 async def balcony(*arguments: str | Path) -> str:

@@ -68,6 +68,7 @@ def command(*flags: str) -> list[str]:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_it_says_where_it_listens_and_ends_cleanly(how: signal.Signals) -> None:
     flags = ["--config", str(SAMPLE), "--front", "websocket=127.0.0.1:0"]
+    flags += ["--front", "oscar=127.0.0.1:0"]
     flags += ["--control", "127.0.0.1:0", "--web", "127.0.0.1:0", "--accounts", "rosaline:pw"]
     with trio.fail_after(PATIENCE_SECONDS):
         process = await trio.lowlevel.open_process(
@@ -79,8 +80,9 @@ async def test_it_says_where_it_listens_and_ends_cleanly(how: signal.Signals) ->
             output = b""
             while b"ready\n" not in output:
                 output += await process.stdout.receive_some()
-            websocket, control, web, ready = output.decode().splitlines()
+            websocket, oscar, control, web, ready = output.decode().splitlines()
             assert websocket.startswith("listening websocket ws://127.0.0.1:")
+            assert oscar.startswith("listening oscar 127.0.0.1:")
             assert control.startswith("listening control ws://127.0.0.1:")
             assert web.startswith("listening web http://127.0.0.1:")
             assert ready == "ready"

@@ -1,0 +1,192 @@
+"""Food group 15: what ICQ clients ask of the service about others, and their offline messages."""
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from gateway.networks.oscar import wire
+from gateway.networks.oscar.wire import icq
+from gateway.networks.oscar.wire.icq import (
+    Command,
+    Envelope,
+    Meta,
+    MetaQuery,
+    MetaReply,
+    MetaResult,
+)
+from gateway.networks.oscar.wire.messages import TypedKind
+from legacy_emu.events import MessageArrived
+from legacy_emu.fronts.oscar.looks import is_uin, to_utf8
+from legacy_emu.people import Person
+
+if TYPE_CHECKING:
+    from legacy_emu.fronts.oscar.bos import Bos
+
+MUST_ASK_TLV = 0x02F8
+MAX_OFFLINE_BYTES = 7_000
+MAX_LINE_BYTES = 500
+
+
+class Directory:
+    def __init__(self, bos: "Bos") -> None:
+        self._bos = bos
+        self._told: list[MessageArrived] = []  # offline messages the client has not deleted
+
+    def take(self, query: icq.IcqQuery, request: int) -> None:
+        envelope = icq.decode_envelope(query)
+        match envelope.command:
+            case Command.OFFLINE_QUERY:
+                self._say_what_waited(envelope, request)
+            case Command.OFFLINE_DELETE:
+                told, self._told = self._told, []
+                self._bos.acknowledge(*(each.id for each in told))
+            case Command.META_QUERY:
+                self._meta(envelope, request)
+            case _:
+                reply = MetaReply(envelope.command, MetaResult.FAILED)
+                self._say_meta(envelope, request, reply)
+
+    # --- offline messages ---------------------------------------------------------------------
+
+    def _say_what_waited(self, envelope: Envelope, request: int) -> None:
+        """Say the messages of ICQ numbers here, and those of AIM names as messages are said."""
+        bos = self._bos
+        waited, bos.icbm.waiting = bos.icbm.waiting, []
+        for message in waited:
+            if is_uin(message.sender) and len(to_utf8(message.text)) <= MAX_OFFLINE_BYTES:
+                self._told.append(message)
+            else:
+                bos.icbm.say_message(message)
+        for message in self._told:
+            data = wire.encode_block(_offline(message))
+            self._say(envelope, request, Command.OFFLINE_MESSAGE, data, flags=wire.MORE)
+        end = wire.encode_block(icq.OfflineEnd())
+        self._say(envelope, request, Command.OFFLINE_END, end)
+
+    # --- information --------------------------------------------------------------------------
+
+    def _meta(self, envelope: Envelope, request: int) -> None:
+        query = wire.decode_block(MetaQuery, envelope.data)
+        match query.subtype:
+            case Meta.SHORT_INFO_QUERY if self._bos.is_able("profile"):
+                self._short_info(envelope, request, self._asked(query))
+            case Meta.FULL_INFO_QUERY | Meta.FULL_INFO_QUERY_OLD if self._bos.is_able("profile"):
+                self._full_info(envelope, request, self._asked(query))
+            case Meta.SEARCH_BY_UIN if self._bos.is_able("search"):
+                self._search(envelope, request, wire.decode_block(icq.ForUin, query.data).uin)
+            case Meta.SEARCH_BY_UIN_TLV if self._bos.is_able("search"):
+                self._search(envelope, request, wire.decode_block(icq.ForUinTlv, query.data).uin)
+            case Meta.SET_PERMISSIONS:
+                permissions = wire.decode_block(icq.Permissions, query.data)
+                self._bos.person.consent = permissions.must_ask == 1
+                self._ok(envelope, request, Meta.PERMISSIONS_SET)
+            case Meta.SET_INFO:
+                must_ask = _le_tlvs(query.data).get(MUST_ASK_TLV)
+                if must_ask:
+                    self._bos.person.consent = must_ask[0] == 0
+                self._ok(envelope, request, Meta.INFO_SET)
+            case _:
+                self._say_meta(envelope, request, MetaReply(query.subtype, MetaResult.FAILED))
+
+    def _asked(self, query: MetaQuery) -> Person | None:
+        return self._bos.find(str(wire.decode_block(icq.ForUin, query.data).uin))
+
+    def _short_info(self, envelope: Envelope, request: int, person: Person | None) -> None:
+        if person is None:
+            failed = MetaReply(Meta.SHORT_INFO, MetaResult.NOT_FOUND)
+            self._say_meta(envelope, request, failed)
+            return
+        known = _Known(self._bos, person)
+        info = icq.ShortInfo(known.nick, known["first"], known["last"], known["email"], known.open)
+        self._ok(envelope, request, Meta.SHORT_INFO, wire.encode_block(info))
+
+    def _full_info(self, envelope: Envelope, request: int, person: Person | None) -> None:
+        if person is None:
+            failed = MetaReply(Meta.BASIC_INFO, MetaResult.NOT_FOUND)
+            self._say_meta(envelope, request, failed)
+            return
+        known = _Known(self._bos, person)
+        info = icq.BasicInfo(
+            nick=known.nick,
+            first=known["first"],
+            last=known["last"],
+            email=known["email"],
+            city=known["city"],
+            state=known["state"],
+            phone=known["phone"],
+            fax=known["fax"],
+            street=known["street"],
+            cell=known["cell"],
+            zip=known["zip"],
+            open=known.open,
+        )
+        self._ok(envelope, request, Meta.BASIC_INFO, wire.encode_block(info), flags=wire.MORE)
+        notes = wire.encode_block(icq.Notes(known["about"]))
+        self._ok(envelope, request, Meta.NOTES, notes, flags=wire.MORE)
+        self._ok(envelope, request, Meta.AFFILIATIONS, b"\0\0")  # none, now or in the past
+
+    def _search(self, envelope: Envelope, request: int, uin: int) -> None:
+        hits = self._bos.backend.search(self._bos.own, {"address": str(uin)})
+        person = next((self._bos.find(each) for each, _ in hits if each == str(uin)), None)
+        if person is None:
+            failed = MetaReply(Meta.LAST_FOUND, MetaResult.NOT_FOUND)
+            self._say_meta(envelope, request, failed)
+            return
+        known = _Known(self._bos, person)
+        found = icq.Found(
+            uin, known.nick, known["first"], known["last"], known["email"], known.open, known.online
+        )
+        self._ok(envelope, request, Meta.LAST_FOUND, icq.encode_found(found))
+
+    # --- to say it ----------------------------------------------------------------------------
+
+    def _ok(
+        self, envelope: Envelope, request: int, subtype: int, data: bytes = b"", flags: int = 0
+    ) -> None:
+        self._say_meta(envelope, request, MetaReply(subtype, MetaResult.OK, data), flags)
+
+    def _say_meta(self, envelope: Envelope, request: int, reply: MetaReply, flags: int = 0) -> None:
+        self._say(envelope, request, Command.META_REPLY, wire.encode_block(reply), flags=flags)
+
+    def _say(
+        self, envelope: Envelope, request: int, command: int, data: bytes, *, flags: int = 0
+    ) -> None:
+        answer = Envelope(envelope.uin, command, envelope.sequence, data)
+        self._bos.say(icq.icq_reply(answer), request, flags=flags)
+
+
+class _Known:
+    """What one may know of somebody, in ICQ's terms."""
+
+    def __init__(self, bos: "Bos", person: Person) -> None:
+        _, self._fields = bos.backend.profile(bos.own, person.address)
+        self.nick = to_utf8(person.name)[:MAX_LINE_BYTES]
+        self.open = int(not bos.backend.asks(person))
+        self.online = int(bool(person.sessions))
+
+    def __getitem__(self, field: str) -> bytes:
+        return to_utf8(self._fields.get(field, ""))[:MAX_LINE_BYTES]
+
+
+def _offline(message: MessageArrived) -> icq.OfflineMessage:
+    assert message.sent_at is not None, "it waited"
+    at = message.sent_at.astimezone(UTC)
+    return icq.OfflineMessage(
+        uin=int(message.sender),
+        year=at.year,
+        month=at.month,
+        day=at.day,
+        hour=at.hour,
+        minute=at.minute,
+        kind=TypedKind.PLAIN,
+        text=to_utf8(message.text),
+    )
+
+
+def _le_tlvs(data: bytes) -> dict[int, bytes]:
+    """Read ICQ's own little-endian TLVs, as far as they go."""
+    found: dict[int, bytes] = {}
+    while len(data) >= 4:
+        kind, size = (int.from_bytes(data[at : at + 2], "little") for at in (0, 2))
+        found.setdefault(kind, data[4 : 4 + size])
+        data = data[4 + size :]
+    return found

@@ -1,0 +1,76 @@
+"""What the connections of the OSCAR front share: cookies, feedbags, what clients left with us."""
+
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from legacy_emu.events import RequestRefused
+from legacy_emu.fronts.oscar.feedbag import Feedbag
+from legacy_emu.people import Person
+from legacy_emu.service import Service
+
+if TYPE_CHECKING:
+    from legacy_emu.fronts.oscar.bos import Bos
+
+COOKIE_BYTES = 256  # some clients count on it
+COOKIE_SECONDS = 60
+MAX_COOKIES = 10_000
+
+
+@attrs.frozen
+class Ticket:
+    """What a cookie is good for: one connection of this account, to the service of `group`."""
+
+    person: Person
+    group: int
+    client: str = ""
+    several: int = 0  # what the client said of several sign-ons
+    until: float = 0.0
+
+
+@attrs.define(eq=False)
+class Account:
+    """What this front knows of an account beyond what the backend does."""
+
+    person: Person
+    feedbag: Feedbag
+    capabilities: tuple[bytes, ...] = ()
+    profile: str = ""  # HTML, as an AIM client wrote it
+    adders: set[str] | None = None  # who is known to see the account
+    askers: set[str] = attrs.field(factory=set)  # who has asked to, and has no answer yet
+    connections: list["Bos"] = attrs.field(factory=list)
+
+
+class Shared:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._tickets: dict[bytes, Ticket] = {}
+        self._accounts: dict[str, Account] = {}
+
+    def issue(self, ticket: Ticket) -> bytes:
+        """Return a cookie for one use, soon."""
+        now = trio.current_time()
+        if len(self._tickets) >= MAX_COOKIES:
+            fresh = {key: each for key, each in self._tickets.items() if each.until > now}
+            self._tickets = dict(list(fresh.items())[-MAX_COOKIES // 2 :])
+        cookie = self._service.world.random.randbytes(COOKIE_BYTES)
+        self._tickets[cookie] = attrs.evolve(ticket, until=now + COOKIE_SECONDS)
+        return cookie
+
+    def redeem(self, cookie: bytes) -> Ticket | None:
+        ticket = self._tickets.pop(cookie, None)
+        if ticket is None or ticket.until < trio.current_time():
+            return None
+        try:
+            there = self._service.backend.person(ticket.person.address) is ticket.person
+        except RequestRefused:
+            there = False
+        return ticket if there else None
+
+    def account(self, person: Person) -> Account:
+        found = self._accounts.get(person.address)
+        if found is None or found.person is not person:  # deleted, and made anew
+            found = Account(person, Feedbag(person, self._service.backend.person))
+            self._accounts[person.address] = found
+        return found

@@ -1,0 +1,71 @@
+"""What people say: plain text on the backend's side, OSCAR's formats on the other."""
+
+from collections.abc import Iterator
+
+from gateway.networks.oscar.wire import html, messages, text
+from gateway.networks.oscar.wire.messages import TypedKind
+from gateway.networks.oscar.wire.people import SERVER_RELAY
+from legacy_emu.fronts.oscar.looks import is_uin
+
+MAX_TEXT_BYTES = 7_800  # of one message, as it is sent
+
+
+class Unreadable(Exception):
+    """A message this service has no use for; the recipient's client would not take it."""
+
+
+def is_plain(first: str, second: str) -> bool:
+    """Say whether two accounts write plain text to each other: HTML is AIM's."""
+    return is_uin(first) and is_uin(second)
+
+
+def readable(message: messages.Send, sender: str, to: str) -> str:
+    """Return what a message on channel 1 or 2 says. Raises `Unreadable`."""
+    if message.channel == messages.PLAIN and message.text is not None:
+        return _plain(text.decode_parts_text(messages.decode_parts(message.text)), sender, to)
+    if message.channel == messages.RENDEZVOUS and message.data is not None:
+        rendezvous = messages.decode_rendezvous(message.data)
+        if rendezvous.capability == SERVER_RELAY and rendezvous.relayed is not None:
+            relayed = messages.decode_relayed(rendezvous.relayed)
+            if relayed.kind == TypedKind.PLAIN and relayed.format != messages.RTF_GUID:
+                return _plain(text.decode_loose(relayed.text), sender, to)
+    raise Unreadable(f"a message on channel {message.channel} that nobody here takes")
+
+
+def typed_text(typed: messages.TypedMessage) -> str:
+    """Return what a message on channel 4 says to a person. Raises `Unreadable`."""
+    fields = [text.decode_loose(each) for each in typed.text.split(messages.FIELD_END)]
+    if typed.kind == TypedKind.PLAIN:
+        return text.decode_loose(typed.text)
+    if typed.kind == TypedKind.URL:
+        return "\n".join(each for each in fields[:2] if each)
+    raise Unreadable(f"a message of kind {typed.kind:#04x}")
+
+
+def _plain(raw: str, sender: str, to: str) -> str:
+    if is_plain(sender, to) and not html.looks_like_html(raw):
+        return raw
+    return html.from_html(raw)
+
+
+def parts(plain: str, sender: str, to: str) -> Iterator[bytes]:
+    """Write a text for channel 1: several messages, if it is long."""
+    written = plain if is_plain(sender, to) else html.to_html(plain)
+    part = text.encode_text(written)
+    if len(part.data) <= MAX_TEXT_BYTES or len(plain) < 2:
+        features = messages.ICQ_FEATURES if is_plain(sender, to) else messages.AIM_FEATURES
+        yield messages.encode_parts((part,), features)
+        return
+    middle = _place_to_cut(plain)
+    yield from parts(plain[:middle], sender, to)
+    yield from parts(plain[middle:].removeprefix(" "), sender, to)
+
+
+def _place_to_cut(plain: str) -> int:
+    """Return where to cut in two: near the middle, at a blank if there is one."""
+    middle = len(plain) // 2
+    for blank in "\n ":
+        at = plain.rfind(blank, middle // 2, middle)
+        if at > 0:
+            return at
+    return middle
