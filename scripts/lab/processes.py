@@ -206,7 +206,7 @@ async def running_emulator(folder: Path) -> AsyncGenerator[Emulator, None]:
         ]
         await emulator.wait_line("ready")
         passwords = {one["address"].lower(): one["password"] for one in people}
-        yield Emulator(emulator, *urls, passwords=passwords)
+        yield Emulator(emulator, urls[0], urls[1], urls[2], urls[3], passwords)
 
 
 async def balcony(*arguments: str | Path) -> str:
