@@ -8,7 +8,9 @@ from gateway.networks.base import Network
 
 # name -> "module:class", loaded only when a configuration asks for it
 NETWORKS = {
+    "aim": "gateway.networks.oscar:Aim",
     "emu": "gateway.networks.emu:EmuNetwork",
+    "icq": "gateway.networks.oscar:Icq",
 }
 
 ENTRY_POINT_GROUP = "balcony.networks"

@@ -82,6 +82,7 @@ class Send(Body):
     ask_ack: Annotated[bool, in_tlv(0x03, FLAG)] = False
     automatic: Annotated[bool, in_tlv(0x04, FLAG)] = False
     store: Annotated[bool, in_tlv(0x06, FLAG)] = False
+    wants_typing: Annotated[bool, in_tlv(0x0B, FLAG)] = False
 
 
 @snac(0x04, 0x07)

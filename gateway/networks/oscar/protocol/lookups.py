@@ -1,0 +1,163 @@
+"""Questions about people: away texts and profiles, ICQ's details, and search.
+
+Away texts and profiles count for the same rate class as messages. So they wait until there is room
+to spare, and one question serves all who ask.
+"""
+
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from gateway.errors import RemoteProtocolError
+from gateway.networks import base
+from gateway.networks.base import Reason
+from gateway.networks.oscar.protocol.directory import IcqAnswers, aim_profile, question
+from gateway.networks.oscar.protocol.moment import Moment
+from gateway.networks.oscar.protocol.names import is_uin
+from gateway.networks.oscar.protocol.outbox import Outgoing
+from gateway.networks.oscar.protocol.presence import Presences, is_away, read_away_text
+from gateway.networks.oscar.protocol.requests import Requests
+from gateway.networks.oscar.protocol.talk import Dialect
+from gateway.networks.oscar.wire import MORE, Body, Snac, icq, people
+from gateway.networks.oscar.wire.text import decode_mime
+
+MAX_WAITING = 200
+
+NO_ANSWER = "The service did not answer."
+NOT_KNOWN = "The service knows nothing of this person, or he is not online."
+
+
+@attrs.define(eq=False)
+class _LookUp:
+    refs: list[str] = attrs.field(factory=list)
+    number: int = 0
+    outgoing: Outgoing | None = None
+
+
+class Lookups:
+    """Questions about people that wait for an answer."""
+
+    def __init__(
+        self, requests: Requests, presences: Presences, dialect: Dialect, own_address: str
+    ) -> None:
+        self._requests = requests
+        self._presences = presences
+        self._dialect = dialect
+        self._own_address = own_address
+        self._waiting: dict[str, _LookUp] = {}
+
+    # --- what the service has of everybody ----------------------------------------------------
+
+    def fetch_away_text(self, address: str) -> None:
+        """Fetch what somebody says of being away; where too many are waited for, not at all."""
+        self._look_up(address)
+
+    def fetch_profile(self, ref: str, address: str, at: Moment) -> list[base.LegacyEvent]:
+        waiting = self._look_up(address)
+        if waiting is None:
+            text = "Too many profiles are waited for."
+            return [base.CommandFailed(ref, Reason.RATE_LIMITED, text)]
+        waiting.refs.append(ref)
+        self._requests.hurry(waiting.number, at)
+        return []
+
+    def _look_up(self, address: str) -> _LookUp | None:
+        if address in self._waiting:
+            return self._waiting[address]
+        if len(self._waiting) >= MAX_WAITING:
+            return None
+        waiting = self._waiting[address] = _LookUp()
+
+        def answer(snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+            self._waiting.pop(address, None)
+            return self._looked_up(waiting.refs, address, snac.body, at)
+
+        def expire() -> Iterator[base.LegacyEvent]:
+            self._waiting.pop(address, None)
+            if waiting.outgoing is not None:
+                waiting.outgoing.dropped = True
+            return _failed(waiting.refs, Reason.UNREACHABLE, NO_ANSWER)
+
+        query = people.InfoQuery(people.Ask.PROFILE | people.Ask.AWAY, address)
+        waiting.number, waiting.outgoing = self._requests.ask_at_leisure(query, answer, expire)
+        return waiting
+
+    def _looked_up(
+        self, refs: list[str], address: str, body: Body, at: Moment
+    ) -> Iterator[base.LegacyEvent]:
+        if not isinstance(body, people.InfoReply):
+            yield from _failed(refs, Reason.UNKNOWN_ADDRESS, NOT_KNOWN)
+            return
+        profile = aim_profile(address, body)
+        for ref in refs:
+            yield base.CommandDone(ref, profile)
+        text = ""
+        if body.away and is_away(body.user):
+            away = decode_mime(body.away_type, body.away)
+            html = not is_uin(address) or away.lstrip().startswith("<")
+            text = read_away_text(away, is_html=html, reader=self._own_address)
+        changed = self._presences.away_text(address, text, at)
+        if changed is not None:
+            yield changed
+
+    # --- what ICQ has of numbers --------------------------------------------------------------
+
+    def ask_details(self, ref: str, uin: str) -> None:
+        answers = IcqAnswers(uin, self._dialect)
+
+        def result() -> base.LegacyEvent:
+            if answers.profile is None:
+                return base.CommandFailed(ref, Reason.UNKNOWN_ADDRESS, NOT_KNOWN)
+            return base.CommandDone(ref, answers.profile)
+
+        self._ask(ref, icq.Meta.FULL_INFO_QUERY, uin, answers, result)
+
+    def search(self, ref: str, uin: str) -> None:
+        answers = IcqAnswers(uin, self._dialect)
+
+        def result() -> base.LegacyEvent:
+            return base.CommandDone(ref, answers.found)
+
+        self._ask(ref, icq.Meta.SEARCH_BY_UIN, uin, answers, result)
+
+    def _ask(
+        self,
+        ref: str,
+        subtype: icq.Meta,
+        uin: str,
+        answers: IcqAnswers,
+        result: Callable[[], base.LegacyEvent],
+    ) -> None:
+        def answer(snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+            more = bool(snac.flags & MORE)
+            try:
+                if isinstance(snac.body, icq.IcqReply):
+                    answers.take(icq.decode_envelope(snac.body), more=more)
+                else:
+                    answers.finished = True
+            except RemoteProtocolError as exc:
+                yield base.UnknownEvent(f"details that cannot be read: {exc}")
+                answers.finished = not more
+            if answers.finished:
+                self._requests.forget(number)
+                yield result()
+
+        def expire() -> Iterator[base.LegacyEvent]:
+            if answers.has_any:
+                yield result()
+            else:
+                yield base.CommandFailed(ref, Reason.UNREACHABLE, NO_ANSWER)
+
+        number = self._requests.expect(answer, expire)
+        query = self.envelope(icq.Command.META_QUERY, number, question(subtype, uin))
+        self._requests.put(Snac(query, number), ref)
+
+    def envelope(self, command: icq.Command, number: int, data: bytes = b"") -> icq.IcqQuery:
+        """Put an ICQ command into its envelope; who is no number himself says 0."""
+        uin = int(self._own_address) if self._dialect.own_is_uin else 0
+        return icq.icq_query(icq.Envelope(uin, command, number & 0xFFFF, data))
+
+
+def _failed(refs: list[str], reason: Reason, text: str) -> Iterator[base.LegacyEvent]:
+    for ref in refs:
+        yield base.CommandFailed(ref, reason, text)

@@ -1,0 +1,120 @@
+"""Messages on their way out: pieces, outcomes, and the second try by the old way."""
+
+from collections.abc import Iterator
+from itertools import count
+
+from gateway.networks import base
+from gateway.networks.base import Reason, Stage
+from gateway.networks.oscar.protocol import talk
+from gateway.networks.oscar.protocol.moment import Moment
+from gateway.networks.oscar.protocol.names import is_uin
+from gateway.networks.oscar.protocol.requests import Requests
+from gateway.networks.oscar.wire import Error, Snac, encode_block, messages
+
+NO_CLIENT_SUPPORT = 0x09
+TOO_LONG = "This is longer than the service can take."
+
+
+class Mail:
+    """What the user says to others. `nonce` makes the cookies of one session its own."""
+
+    def __init__(
+        self, requests: Requests, dialect: talk.Dialect, own_address: str, nonce: bytes
+    ) -> None:
+        self._requests = requests
+        self._dialect = dialect
+        self._own_address = own_address
+        self._nonce = nonce
+        self._cookies = count(1)
+        self._sendings = talk.Sendings()
+        self.max_bytes = talk.LEAST_BYTES
+
+    def send(self, command: base.SendMessage) -> list[base.LegacyEvent]:
+        lines = [command.text] if command.text else []
+        text = "\n".join(lines + [one.url for one in command.attachments])
+        pieces = []
+        if len(text) <= self.max_bytes * talk.MAX_PIECES:
+            pieces = talk.split(text, command.conversation, self._dialect, self.max_bytes)
+        if not 0 < len(pieces) <= talk.MAX_PIECES:
+            return [_failed(command, Reason.TOO_LONG, TOO_LONG)]
+        cookies = [self._cookie() for _ in pieces]
+        sending = talk.Sending(command.ref, command.conversation, cookies[0], text)
+        self._sendings.add(sending, cookies)
+        is_number = self._dialect.own_is_uin
+        features = messages.ICQ_FEATURES if is_number else messages.AIM_FEATURES
+        for part, cookie in zip(pieces, cookies, strict=True):
+            message = messages.Send(
+                cookie=cookie,
+                channel=messages.PLAIN,
+                to=sending.to,
+                text=messages.encode_parts((part,), features),
+                ask_ack=True,
+                store=True,
+                wants_typing=True,
+            )
+            self._post(sending, message)
+        return []
+
+    def accepted(self, cookie: bytes) -> Iterator[base.LegacyEvent]:
+        """Take the service's word for a piece."""
+        yield from self._sendings.accepted(cookie)
+
+    def refused_by_client(self, cookie: bytes) -> Iterator[base.LegacyEvent]:
+        text = "The contact's client cannot take this."
+        yield from self._sendings.failed(cookie, Reason.UNSUPPORTED, text)
+
+    def cancelled(self, ref: str) -> None:
+        """Forget a message whose sender gave up; what was written may arrive."""
+        self._requests.drop(ref)
+        self._sendings.forget_ref(ref)
+
+    def _post(self, sending: talk.Sending, message: messages.Send) -> None:
+        cookie = message.cookie
+
+        def answer(snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+            if isinstance(snac.body, Error):
+                yield from self._refused(cookie, snac.body)
+            elif isinstance(snac.body, messages.HostAck):
+                yield from self._sendings.accepted(cookie)
+
+        def expire() -> Iterator[base.LegacyEvent]:
+            self._requests.drop(sending.ref)
+            yield from self._sendings.unknown(cookie)
+
+        self._requests.ask(message, answer, expire, sending.ref)
+
+    def _refused(self, cookie: bytes, error: Error) -> Iterator[base.LegacyEvent]:
+        sending = self._sendings.find(cookie)
+        if sending is None:
+            return
+        if error.code == NO_CLIENT_SUPPORT and self._may_retry(sending, cookie):
+            sending.retried = True
+            self._post(sending, self._old_way(sending))
+            return
+        self._requests.drop(sending.ref)
+        yield from self._sendings.failed(cookie, *talk.reason_of(error))
+
+    def _may_retry(self, sending: talk.Sending, cookie: bytes) -> bool:
+        is_whole = sending.first == cookie and sending.waiting == {cookie}
+        both_numbers = self._dialect.own_is_uin and is_uin(sending.to)
+        return both_numbers and is_whole and not sending.retried
+
+    def _old_way(self, sending: talk.Sending) -> messages.Send:
+        """Write for a client that knows nothing but channel 4."""
+        data = sending.text.encode(self._dialect.code_page, "replace")
+        typed = messages.TypedMessage(int(self._own_address), messages.TypedKind.PLAIN, 0, data)
+        return messages.Send(
+            cookie=sending.first,
+            channel=messages.TYPED,
+            to=sending.to,
+            data=encode_block(typed),
+            ask_ack=True,
+            store=True,
+        )
+
+    def _cookie(self) -> bytes:
+        return self._nonce[:4] + (next(self._cookies) & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def _failed(command: base.SendMessage, reason: Reason, text: str) -> base.LegacyEvent:
+    return base.MessageOutcome(command.ref, Stage.FAILED, reason=reason, text=text)

@@ -1,0 +1,130 @@
+"""What waits to be written: in order within a rate class, and as fast as the class allows."""
+
+from collections import Counter, deque
+
+import attrs
+
+from gateway.errors import ConnectionLost
+from gateway.networks import base
+from gateway.networks.oscar.protocol.rates import UNLIMITED, RateLimits
+from gateway.networks.oscar.wire import Packet, Snac, number_of
+
+MAX_WAITING = 5_000
+
+
+@attrs.define(eq=False)
+class Outgoing:
+    """A packet on its way out. `events` are told once it is written; then `ref` is, too."""
+
+    packet: Packet
+    ref: str = ""
+    events: tuple[base.LegacyEvent, ...] = ()
+    is_urgent: bool = False  # goes ahead of everything, in a pause, too
+    dropped: bool = False
+    number: int = 0
+
+
+class Outbox:
+    """Packets that wait, by rate class."""
+
+    def __init__(self) -> None:
+        self.limits = RateLimits()
+        self._is_paused = False
+        self._waiting: dict[int, deque[Outgoing]] = {}
+        self._spare: deque[Outgoing] = deque()  # what goes when there is nothing else
+        self._refs: Counter[str] = Counter()
+        self._numbers = 0
+
+    def __len__(self) -> int:
+        return sum(len(each) for each in self._waiting.values())
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Add a packet. Raises `ConnectionLost` when nothing has gone for far too long."""
+        if len(self) >= MAX_WAITING:
+            raise ConnectionLost("the service does not read what it is sent")
+        self._numbers += 1
+        outgoing.number = self._numbers
+        queue = self._waiting.setdefault(self._class_of(outgoing), deque())
+        if outgoing.is_urgent:
+            outgoing.number = 0
+            queue.appendleft(outgoing)
+        else:
+            queue.append(outgoing)
+        self._refs[outgoing.ref] += 1
+
+    def put_spare(self, outgoing: Outgoing) -> None:
+        """Add a packet that may wait until its class has room to spare; its owner bounds them."""
+        self._spare.append(outgoing)
+
+    def pause(self) -> None:
+        """Hold all SNACs; keepalives and the goodbye go all the same."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        self._is_paused = False
+
+    def drop(self, ref: str) -> list[Outgoing]:
+        """Forget what waits for a command, and return it."""
+        found = [one for queue in self._waiting.values() for one in queue if one.ref == ref]
+        for one in found:
+            one.dropped = True
+        del self._refs[ref]
+        return found
+
+    def holds(self, ref: str) -> bool:
+        """Say whether something of a command waits."""
+        return ref in self._refs
+
+    def take(self, now: float) -> Outgoing | None:
+        """Return the next packet that may go now, if any; it counts as sent."""
+        best: deque[Outgoing] | None = None
+        for class_id, queue in self._waiting.items():
+            self._shorten(queue)
+            if not queue or self._wait(class_id, now) > 0:
+                continue
+            if best is None or queue[0].number < best[0].number:
+                best = queue
+        if best is None:
+            self._shorten(self._spare)
+            if not self._spare or self._spare_wait(now) > 0:
+                return None
+            best = self._spare
+        outgoing = best.popleft()
+        self._refs[outgoing.ref] -= 1
+        if self._refs[outgoing.ref] <= 0:
+            del self._refs[outgoing.ref]
+        self.limits.sent(self._class_of(outgoing), now)
+        return outgoing
+
+    def wait(self, now: float) -> float:
+        """Return in how many seconds something may go; infinity: nothing waits."""
+        for queue in (*self._waiting.values(), self._spare):
+            self._shorten(queue)
+        waits = [self._wait(class_id, now) for class_id, queue in self._waiting.items() if queue]
+        if self._spare:
+            waits.append(self._spare_wait(now))
+        return min(waits, default=float("inf"))
+
+    def _wait(self, class_id: int, now: float) -> float:
+        first = self._waiting[class_id][0]
+        if self._is_held(first):
+            return float("inf")
+        return self.limits.wait(class_id, now)
+
+    def _spare_wait(self, now: float) -> float:
+        class_id = self._class_of(self._spare[0])
+        if self._is_paused or self._waiting.get(class_id):
+            return float("inf")
+        return self.limits.wait(class_id, now, spare=True)
+
+    def _is_held(self, outgoing: Outgoing) -> bool:
+        return self._is_paused and isinstance(outgoing.packet, Snac) and not outgoing.is_urgent
+
+    def _shorten(self, queue: deque[Outgoing]) -> None:
+        while queue and queue[0].dropped:
+            queue.popleft()
+
+    def _class_of(self, outgoing: Outgoing) -> int:
+        if not isinstance(outgoing.packet, Snac) or outgoing.is_urgent:
+            return UNLIMITED
+        return self.limits.class_of(*number_of(outgoing.packet.body))

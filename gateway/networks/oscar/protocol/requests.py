@@ -1,0 +1,123 @@
+"""What was asked of the service and is not answered yet, and how packets get on their way."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import attrs
+
+from gateway.networks import base
+from gateway.networks.oscar.protocol.moment import Moment
+from gateway.networks.oscar.protocol.outbox import Outbox, Outgoing
+from gateway.networks.oscar.wire import MORE, Body, Packet, Snac
+
+Answer = Callable[[Snac, Moment], Iterator[base.LegacyEvent]]
+Expire = Callable[[], Iterator[base.LegacyEvent]]
+
+
+@attrs.define(eq=False)
+class _Request:
+    answer: Answer
+    expire: Expire
+    deadline: float | None  # None: from when it was written
+
+
+class Requests:
+    """The packets of one connection: those that go, and those that an answer is due for."""
+
+    def __init__(self, answer_seconds: float) -> None:
+        self.outbox = Outbox()
+        self._answer_seconds = answer_seconds
+        self._numbers = count(1)
+        self._pending: dict[int, _Request] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    # --- what goes ----------------------------------------------------------------------------
+
+    def number(self) -> int:
+        """Return a number nobody waits for; 0 and the high half are not ours."""
+        while True:
+            number = next(self._numbers) & 0x7FFFFFFF
+            if number and number not in self._pending:
+                return number
+
+    def put(self, packet: Packet, ref: str = "", events: tuple[base.LegacyEvent, ...] = ()) -> None:
+        self.outbox.put(Outgoing(packet, ref, events))
+
+    def say(self, body: Body) -> None:
+        """Send what is not answered, or whose answer nobody waits for."""
+        self.put(Snac(body, self.number()))
+
+    def say_first(self, body: Body) -> None:
+        """Send something ahead of all that waits."""
+        self.outbox.put(Outgoing(Snac(body, self.number()), is_urgent=True))
+
+    def finish(self, ref: str, body: Body, result: object = None) -> None:
+        """Send what a command comes to: it is done when that is written."""
+        self.put(Snac(body, self.number()), ref, (base.CommandDone(ref, result),))
+
+    def ask(self, body: Body, answer: Answer, expire: Expire, ref: str = "") -> None:
+        """Send what has to be answered in time."""
+        self.put(Snac(body, self.expect(answer, expire)), ref)
+
+    def ask_at_leisure(self, body: Body, answer: Answer, expire: Expire) -> tuple[int, Outgoing]:
+        """Send something when there is room to spare, and wait for its answer then."""
+        number = self.expect(answer, expire)
+        outgoing = Outgoing(Snac(body, number))
+        self.outbox.put_spare(outgoing)
+        return number, outgoing
+
+    def expect(self, answer: Answer, expire: Expire) -> int:
+        """Return the number of a request that its owner sends himself."""
+        number = self.number()
+        self._pending[number] = _Request(answer, expire, None)
+        return number
+
+    def hurry(self, number: int, at: Moment) -> None:
+        """Have a request expire even if it is not written."""
+        request = self._pending.get(number)
+        if request is not None and request.deadline is None:
+            request.deadline = at.seconds + self._answer_seconds
+
+    def drop(self, ref: str) -> None:
+        """Forget what of a command is not written."""
+        for outgoing in self.outbox.drop(ref):
+            if isinstance(outgoing.packet, Snac):
+                self._pending.pop(outgoing.packet.request, None)
+
+    def forget(self, number: int) -> None:
+        self._pending.pop(number, None)
+
+    def written(self, outgoing: Outgoing, at: Moment) -> tuple[base.LegacyEvent, ...]:
+        """Note that a packet has left: the time of its answer runs."""
+        if isinstance(outgoing.packet, Snac):
+            self.hurry(outgoing.packet.request, at)
+        return outgoing.events
+
+    # --- what comes ---------------------------------------------------------------------------
+
+    def answered(self, snac: Snac, at: Moment) -> Iterator[base.LegacyEvent] | None:
+        """Give an answer to whoever waits for it; None: nobody does."""
+        request = self._pending.get(snac.request)
+        if request is None:
+            return None
+        if not snac.flags & MORE:
+            del self._pending[snac.request]
+        return request.answer(snac, at)
+
+    def deadline(self) -> float:
+        """Return when `expire` has something to do next."""
+        waits = (one.deadline for one in self._pending.values() if one.deadline is not None)
+        return min(waits, default=float("inf"))
+
+    def expire(self, at: Moment) -> Iterator[base.LegacyEvent]:
+        """Give up on what was not answered in time."""
+        for number, request in list(self._pending.items()):
+            if request.deadline is not None and request.deadline <= at.seconds:
+                self._pending.pop(number, None)
+                yield from request.expire()
+
+
+def nothing() -> Iterator[base.LegacyEvent]:
+    return iter(())

@@ -1,0 +1,679 @@
+"""One session as a state machine: packets in, events out; commands in, packets out.
+
+Does no I/O and looks at no clock: whoever calls says what time it is. `requests.outbox` is what is
+to be sent; `written` is called for each packet that was. The parts have files of their own:
+`entering` signs on, `roster` and `edits` are the contact list, `presence` is presence, `talk` and
+`mail` are messages, `lookups` and `directory` people.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from enum import Enum
+
+import attrs
+
+from gateway.errors import ConnectionLost, RemoteProtocolError
+from gateway.networks import base
+from gateway.networks.base import InvalidAddress, LoginRefused, Reason, Refusal, SignedOff, Stage
+from gateway.networks.oscar.protocol import edits, talk
+from gateway.networks.oscar.protocol.entering import ICQ, Entering, Step
+from gateway.networks.oscar.protocol.login import refusal
+from gateway.networks.oscar.protocol.lookups import Lookups
+from gateway.networks.oscar.protocol.mail import Mail
+from gateway.networks.oscar.protocol.moment import Moment
+from gateway.networks.oscar.protocol.names import cut, is_uin, plain
+from gateway.networks.oscar.protocol.outbox import Outgoing
+from gateway.networks.oscar.protocol.presence import OwnPresence, Presences
+from gateway.networks.oscar.protocol.requests import Requests
+from gateway.networks.oscar.protocol.roster import Roster
+from gateway.networks.oscar.wire import (
+    Body,
+    Error,
+    FlapError,
+    Packet,
+    SignOff,
+    SignOn,
+    Snac,
+    decode_block,
+    feedbag,
+    general,
+    icq,
+    messages,
+    people,
+)
+
+MAX_UNANSWERED = 1_000
+MAX_WAITING_ICONS = 200
+MAX_DECISIONS = 1_000
+ELSEWHERE, DELETED = 0x0001, 0x0002  # why a session ended
+SYSTEM_SENDER = "OOS System Msg"
+UNKNOWN_TIME = datetime(1997, 1, 1, tzinfo=UTC)  # it was kept, and nobody knows since when
+
+_TYPING = {
+    int(messages.TypingEvent.FINISHED): base.TypingState.IDLE,
+    int(messages.TypingEvent.PAUSED): base.TypingState.PAUSED,
+    int(messages.TypingEvent.BEGUN): base.TypingState.COMPOSING,
+    int(messages.TypingEvent.CLOSED): base.TypingState.IDLE,
+}
+_TYPING_SENT = {
+    base.TypingState.IDLE: messages.TypingEvent.FINISHED,
+    base.TypingState.PAUSED: messages.TypingEvent.PAUSED,
+    base.TypingState.COMPOSING: messages.TypingEvent.BEGUN,
+}
+_MISSED = {1: "too large", 2: "too fast", 3: "warned too often", 4: "warned too often"}
+
+
+class OfflineStore(Enum):
+    """How messages that were kept are asked for."""
+
+    ICBM = "icbm"
+    ICQ = "icq"
+    BOTH = "both"
+
+
+@attrs.frozen(kw_only=True)
+class Traits:
+    """What differs between services, networks and settings."""
+
+    canonical: Callable[[str], str]
+    offered: base.Capabilities
+    several: bool
+    code_page: str
+    strips_html: bool
+    offline: OfflineStore
+    message_bytes: int | None
+    answer_seconds: float
+    retry_seconds: float
+
+
+@attrs.frozen
+class IconWanted:
+    """An icon somebody asked for, to be fetched by a connection of its own."""
+
+    ref: str
+    address: str
+    id: people.BartId
+
+
+class Session:
+    """The client's side of one session. `nonce` is random: no two sessions share one."""
+
+    def __init__(
+        self, name: str, own_address: str, cookie: bytes, traits: Traits, nonce: bytes
+    ) -> None:
+        own_is_uin = is_uin(own_address)
+        dialect = talk.Dialect(own_is_uin, traits.code_page, traits.strips_html)
+        self._traits = traits
+        self._own_address = own_address
+        self._dialect = dialect
+        self._early: list[base.LegacyEvent] = []
+        self._has_list = False
+        self._roster = Roster(traits.canonical)
+        self._edits = edits.Edits(self._roster)
+        self._presences = Presences()
+        self._own = OwnPresence(html=not own_is_uin)
+        self._stored = talk.Stored()
+        self._asks_icq = own_is_uin and traits.offline is not OfflineStore.ICBM
+        self._asks_icbm = not own_is_uin or traits.offline is not OfflineStore.ICQ
+        self._decisions: dict[tuple[str, str], str] = {}
+        self.requests = Requests(traits.answer_seconds)
+        self._entering = Entering(self.requests, cookie, several=traits.several, learn=self._learn)
+        self._mail = Mail(self.requests, dialect, own_address, nonce)
+        self._lookups = Lookups(self.requests, self._presences, dialect, own_address)
+        self.icons: list[IconWanted] = []
+        self.services: dict[int, general.ServiceReply | None] = {}  # None: refused
+        self.display_name = name
+
+    # --- what is asked of it ------------------------------------------------------------------
+
+    @property
+    def is_online(self) -> bool:
+        return self._has_list
+
+    @property
+    def capabilities(self) -> base.Capabilities:
+        """What this service can do; known once the session is online."""
+        offered = self._traits.offered
+        if not self._entering.has_feedbag:
+            offered = attrs.evolve(offered, groups=False, block=False)
+        return offered
+
+    def expire(self, at: Moment) -> list[base.LegacyEvent]:
+        """Give up on what was not answered in time."""
+        return self._told(self.requests.expire(at))
+
+    def written(self, outgoing: Outgoing, at: Moment) -> tuple[base.LegacyEvent, ...]:
+        return self.requests.written(outgoing, at)
+
+    def ping(self) -> None:
+        """Ask something the service has to answer."""
+        self.requests.say(general.OwnInfoQuery())
+
+    def ask_service(self, group: int) -> None:
+        """Ask where another service is; `services` has the answer."""
+        self.services.pop(group, None)
+
+        def answer(snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+            found = snac.body if isinstance(snac.body, general.ServiceReply) else None
+            self.services[group] = found
+            return iter(())
+
+        def expire() -> Iterator[base.LegacyEvent]:
+            self.services[group] = None
+            return iter(())
+
+        self.requests.ask(general.ServiceQuery(group), answer, expire)
+
+    def acknowledge(self, token: object) -> None:
+        """Note that a value is safe. What the service keeps is deleted once all of it is."""
+        self._stored.acknowledge(token)
+        self._delete_stored()
+
+    def cancelled(self, ref: str) -> None:
+        """Forget a command whose sender gave up before it was written."""
+        self._mail.cancelled(ref)
+
+    # --- what comes ---------------------------------------------------------------------------
+
+    def receive(self, packet: Packet, at: Moment) -> list[base.LegacyEvent]:
+        """Take one packet and return the events it means.
+
+        Raises `RemoteProtocolError`, `ConnectionLost`, `LoginRefused` and `SignedOff`.
+        """
+        match packet:
+            case SignOn():
+                self._entering.greeted()
+            case FlapError():
+                raise RemoteProtocolError("the service reports a FLAP error")
+            case SignOff():
+                raise self._ended(packet)
+            case Snac():
+                answered = self.requests.answered(packet, at)
+                return self._told(self._push(packet, at) if answered is None else answered)
+        return []
+
+    def _told(self, events: Iterator[base.LegacyEvent]) -> list[base.LegacyEvent]:
+        """Return events; before the user is shown they wait, and the contact list goes first."""
+        told = list(events)
+        self._send_edits()
+        for event in told:
+            if isinstance(event, base.ContactRemoved):
+                self._presences.forget(event.address)
+        if self._has_list:
+            return told
+        self._early += told
+        if self._entering.step is not Step.DONE:
+            return []
+        self._has_list = True
+        if self._asks_icbm:
+            self.requests.say(messages.OfflineQuery())
+        if self._asks_icq:
+            self._say_icq(icq.Command.OFFLINE_QUERY)
+        early, self._early = self._early, []
+        return [self._roster.whole(), *early]
+
+    def _learn(self, body: Body) -> None:
+        """Take what the sign-on brings to light."""
+        match body:
+            case general.OwnInfo(users=(user, *_)):
+                self.display_name = plain(user.name) or self.display_name
+            case people.LocateRights(max_profile=int() as most) if most:
+                self._own.max_text_bytes = max(100, min(most, talk.MOST_BYTES))
+            case messages.Parameters(max_length=told):
+                most = self._traits.message_bytes or min(told, talk.MOST_BYTES)
+                self._mail.max_bytes = max(most, talk.LEAST_BYTES)
+            case feedbag.Feedbag(items=items):
+                self._early += self._roster.put(items)
+
+    def _ended(self, packet: SignOff) -> Exception:
+        """Say why the service ended the session."""
+        retry_seconds = self._traits.retry_seconds
+        if packet.error is not None:
+            return refusal(packet.error, retry_seconds)
+        text = plain(packet.text or "")
+        reason: Refusal | None = None
+        retry_after = None
+        if packet.reason == ELSEWHERE:
+            reason = Refusal.ELSEWHERE
+            if self.requests.outbox.limits.is_pressed:  # some say the same to who is too fast
+                reason, retry_after = Refusal.TOO_MANY_ATTEMPTS, retry_seconds
+        elif packet.reason == DELETED:
+            reason = Refusal.UNKNOWN_ACCOUNT
+        if self._has_list:
+            return SignedOff(reason, text, retry_after)
+        if reason is None:
+            return ConnectionLost(f"the service ended the sign-on {text}".rstrip())
+        return LoginRefused(reason, text, retry_after)
+
+    def _push(  # noqa: C901 - one case for each
+        self, snac: Snac, at: Moment
+    ) -> Iterator[base.LegacyEvent]:
+        """Take what the service says unasked."""
+        match snac.body:
+            case general.HostOnline(groups=groups):
+                self._entering.host_online(groups)
+            case general.HostVersions():
+                self._entering.host_versions()
+            case general.RateChange() as change:
+                self.requests.outbox.limits.change(change, at.seconds)
+                if change.code == general.RateCode.LIMITED:
+                    yield base.UnknownEvent("the service limits what we send")
+            case general.Pause(groups=groups):
+                self.requests.say_first(general.PauseAck(groups))
+                self.requests.outbox.pause()
+            case general.Resume():
+                self.requests.outbox.resume()
+            case general.Migrate():
+                raise self._ended(SignOff(text="the service moves its users elsewhere"))
+            case general.Probe():
+                self.requests.say(general.ProbeAck())
+            case general.OwnInfo() as info:
+                self._learn(info)
+            case people.Arrived(users=users):
+                for user in users:
+                    yield from self._named(user.name, _then(self._arrived, user, at))
+            case people.Departed(users=users):
+                for user in users:
+                    yield from self._named(user.name, self._departed)
+            case messages.Receive() as message:
+                yield from self._received(message)
+            case messages.Typing(name=name, event=event):
+                yield from self._named(name, _then(_typing, event))
+            case messages.HostAck(cookie=cookie):
+                yield from self._mail.accepted(cookie)
+            case messages.ClientError(cookie=cookie, reason=1 | 2):
+                yield from self._mail.refused_by_client(cookie)
+            case messages.MissedMessages(missed=missed):
+                for one in missed:
+                    why = _MISSED.get(one.reason, f"code {one.reason}")
+                    name = plain(one.sender.name)
+                    yield base.Notice(f"{one.count} messages from {name} were lost: {why}.")
+            case icq.IcqReply() as reply:
+                yield from self._icq_push(reply)
+            case Error(group=group, code=code):
+                yield base.UnknownEvent(f"an error of food group {group:#04x}: {code:#04x}")
+            case _:
+                yield from self._list_push(snac.body)
+
+    def _list_push(self, body: Body) -> Iterator[base.LegacyEvent]:
+        """Take what concerns the contact list, changed elsewhere, and authorisations."""
+        match body:
+            case feedbag.AddItems(items=items) | feedbag.UpdateItems(items=items):
+                yield from self._roster.put(items)
+                yield from self._list_changes()
+            case feedbag.DeleteItems(items=items):
+                self._roster.remove(items)
+                yield from self._list_changes()
+            case feedbag.AuthorisationRequested(name=name, reason=reason):
+                yield from self._decision(name, talk.Asked(reason=self._dialect.loose(reason)))
+            case feedbag.Authorised(name=name, granted=granted, reason=reason):
+                said = self._dialect.loose(reason)
+                yield from self._decision(name, talk.Answered(granted != 0, said))
+            case feedbag.Preauthorised(name=name):
+                yield from self._decision(name, talk.Answered(granted=True))
+            case feedbag.YouWereAdded(name=name):
+                yield from self._decision(name, talk.Added())
+            case (
+                feedbag.BeginEdit()
+                | feedbag.EndEdit()
+                | general.Motd()
+                | general.OwnBart()
+                | people.StatsInterval()
+                | messages.OfflineDone()
+            ):
+                pass
+            case _:
+                yield base.UnknownEvent(f"{body}"[:200])
+
+    def _named(
+        self, name: str, tell: Callable[[str], Iterator[base.LegacyEvent]]
+    ) -> Iterator[base.LegacyEvent]:
+        """Tell something of somebody; a name nobody can have costs that event alone."""
+        try:
+            address = self._traits.canonical(name)
+        except InvalidAddress as exc:
+            yield base.UnknownEvent(f"something of somebody with an unusable name: {exc}")
+        else:
+            yield from tell(address)
+
+    def _arrived(
+        self, address: str, user: people.UserInfo, at: Moment
+    ) -> Iterator[base.LegacyEvent]:
+        yield self._presences.arrived(address, user, at)
+        if self._presences.lacks_text(address):
+            self._lookups.fetch_away_text(address)
+
+    def _departed(self, address: str) -> Iterator[base.LegacyEvent]:
+        yield self._presences.departed(address)
+
+    def _list_changes(self) -> Iterator[base.LegacyEvent]:
+        if self._has_list:
+            yield from self._roster.changes()
+
+    # --- what others say ----------------------------------------------------------------------
+
+    def _received(self, message: messages.Receive) -> Iterator[base.LegacyEvent]:
+        sender = message.sender.name
+        try:
+            # What cannot be read must not end the session: a stored message would come again.
+            meaning = talk.read(message, self._dialect)
+            cancel = talk.wants_cancel(message)
+        except RemoteProtocolError as exc:
+            yield base.UnknownEvent(f"a message that cannot be read: {exc}")
+            return
+        if sender == SYSTEM_SENDER:
+            if isinstance(meaning, talk.Text):
+                yield base.Notice(meaning.text)
+            return
+        if cancel is not None:
+            cookie, channel = message.cookie, message.channel
+            self.requests.say(messages.Send(cookie=cookie, channel=channel, to=sender, data=cancel))
+        stored = None
+        if (sent_at := talk.utc(message.sent_at)) is not None:
+            parts = (sender, message.cookie, message.sent_at, message.text, message.data)
+            stored = (sent_at, talk.fingerprint(*parts))
+        yield from self._named(sender, _then(self._meant, meaning, "message", stored))
+
+    def _decision(self, name: str, meaning: talk.Meaning) -> Iterator[base.LegacyEvent]:
+        yield from self._named(name, _then(self._meant, meaning, "list", None))
+
+    def _meant(
+        self,
+        address: str,
+        meaning: talk.Meaning,
+        route: str,
+        stored: tuple[datetime, str] | None,
+    ) -> Iterator[base.LegacyEvent]:
+        """Tell what somebody said or did; `stored` has when, and its id.
+
+        Decisions come by two routes on some services.
+        """
+        sent_at, legacy_id = stored or (None, None)
+        token = None
+        if legacy_id is not None and self._asks_icq:
+            token = legacy_id = self._stored.keep(legacy_id)
+        value = Value(token, legacy_id, sent_at)
+        is_decision = isinstance(meaning, talk.Asked | talk.Answered | talk.Added)
+        if is_decision and self._is_told(address, type(meaning).__name__, route):
+            meaning = talk.Nothing("the same again")
+        match meaning:
+            case talk.Text(text=text):
+                yield value.message(address, text)
+            case talk.Asked(nick=nick, reason=reason):
+                yield value.request(address, nick, reason)
+            case talk.Answered(granted=granted, reason=reason):
+                yield value.answer(address, granted, reason)
+                yield from self._decided(address, granted=granted)
+            case talk.Added() | talk.Told() | talk.Nothing():
+                self._stored.acknowledge(token)
+                yield _remark(address, meaning)
+
+    def _is_told(self, address: str, kind: str, route: str) -> bool:
+        """Say whether the same came by the other route already."""
+        other = self._decisions.get((address, kind))
+        if other is not None and other != route:
+            del self._decisions[address, kind]
+            return True
+        if len(self._decisions) >= MAX_DECISIONS:
+            self._decisions.pop(next(iter(self._decisions)))
+        self._decisions[address, kind] = route
+        return False
+
+    def _decided(self, address: str, *, granted: bool) -> Iterator[base.LegacyEvent]:
+        if not granted:
+            self._roster.refused.add(address)
+            yield from self._list_changes()
+        elif self._roster.awaits_authorisation(address):
+            yield from self._edits.start("", edits.authorised(self._roster, address))
+
+    # --- what ICQ kept ------------------------------------------------------------------------
+
+    def _icq_push(self, reply: icq.IcqReply) -> Iterator[base.LegacyEvent]:
+        try:
+            envelope = icq.decode_envelope(reply)
+            match envelope.command:
+                case icq.Command.OFFLINE_MESSAGE:
+                    yield from self._offline(decode_block(icq.OfflineMessage, envelope.data))
+                case icq.Command.OFFLINE_END:
+                    end = decode_block(icq.OfflineEnd, envelope.data)
+                    self._stored.complete()
+                    self._delete_stored()
+                    if end.dropped:
+                        yield base.Notice(f"{end.dropped} messages were lost while you were away.")
+                case _:
+                    yield base.UnknownEvent(f"an ICQ reply of command {envelope.command:#06x}")
+        except RemoteProtocolError as exc:
+            yield base.UnknownEvent(f"an ICQ reply that cannot be read: {exc}")
+
+    def _offline(self, message: icq.OfflineMessage) -> Iterator[base.LegacyEvent]:
+        day = (message.year, message.month, message.day)
+        try:
+            sent_at = datetime(*day, message.hour, message.minute, tzinfo=UTC)
+        except ValueError:
+            sent_at = UNKNOWN_TIME
+        name = str(message.uin)
+        meaning = talk.read_typed(message.kind, message.text, self._dialect)
+        if isinstance(meaning, talk.Text):
+            meaning = talk.Text(self._dialect.readable(meaning.text, name))
+        parts = (message.uin, sent_at, message.kind, message.text)
+        stored = (sent_at, talk.fingerprint(*parts))
+        yield from self._named(name, _then(self._meant, meaning, "message", stored))
+
+    def _delete_stored(self) -> None:
+        if self._stored.may_be_deleted():
+            self._say_icq(icq.Command.OFFLINE_DELETE)
+
+    def _say_icq(self, command: icq.Command) -> None:
+        number = self.requests.number()
+        self.requests.put(Snac(self._lookups.envelope(command, number), number))
+
+    # --- what goes ----------------------------------------------------------------------------
+
+    def command(self, command: base.LegacyCommand, at: Moment) -> list[base.LegacyEvent]:
+        """Carry out a command: what it takes is in the outbox, what is known already returned."""
+        if (missing := _lacks(self.capabilities, command)) is not None:
+            return [_refuse(command, Reason.UNSUPPORTED, f"this service has no {missing}")]
+        if len(self.requests) >= MAX_UNANSWERED:
+            text = "Too much waits for the service's answer."
+            return [_refuse(command, Reason.RATE_LIMITED, text)]
+        return self._told(self._carry_out(command, at))
+
+    def _carry_out(self, command: base.LegacyCommand, at: Moment) -> Iterator[base.LegacyEvent]:
+        ref = command.ref
+        match command:
+            case base.SendMessage():
+                yield from self._mail.send(command)
+            case base.SetTyping(conversation=to, state=state):
+                event = _TYPING_SENT[state]
+                self.requests.finish(ref, messages.Typing(messages.NO_COOKIE, 1, to, event))
+            case base.SetPresence():
+                *bodies, last = self._own.change(command, at)
+                for body in bodies:
+                    self.requests.say(body)
+                self.requests.finish(ref, last)
+            case base.Grant(address=address):
+                self.requests.finish(ref, feedbag.Authorise(address, 1))
+            case base.Deny(address=address, reason=reason):
+                said = cut(reason, edits.MAX_REASON_BYTES).encode()
+                self.requests.finish(ref, feedbag.Authorise(address, 0, said))
+            case base.Revoke(address=address):
+                self.requests.finish(ref, feedbag.RemoveMe(address))
+            case base.FetchProfile(address=address):
+                if is_uin(address) and ICQ in self._entering.groups:
+                    self._lookups.ask_details(ref, address)
+                else:
+                    yield from self._lookups.fetch_profile(ref, address, at)
+            case base.FetchAvatar(address=address):
+                yield from self._fetch_avatar(ref, address)
+            case base.Search(fields=fields):
+                yield from self._search(ref, fields.get("address") or fields.get("uin") or "")
+            case _:
+                yield from self._edit(command)
+
+    def _fetch_avatar(self, ref: str, address: str) -> Iterator[base.LegacyEvent]:
+        icon = self._presences.icon(address)
+        if icon is None:
+            yield base.CommandDone(ref, None)
+        elif len(self.icons) >= MAX_WAITING_ICONS:
+            text = "Too many pictures are waited for."
+            yield base.CommandFailed(ref, Reason.RATE_LIMITED, text)
+        else:
+            self.icons.append(IconWanted(ref, address, icon))
+
+    def _search(self, ref: str, uin: str) -> Iterator[base.LegacyEvent]:
+        try:
+            address = self._traits.canonical(uin)
+        except InvalidAddress:
+            address = ""
+        if is_uin(address):
+            self._lookups.search(ref, address)
+        else:  # by anything else nobody can be found here
+            yield base.CommandDone(ref, ())
+
+    def _edit(self, command: base.LegacyCommand) -> Iterator[base.LegacyEvent]:
+        """Change the contact list."""
+        edit: edits.Edit
+        match command:
+            case base.AddContact(address=address) if address == self._own_address:
+                yield _refuse(command, Reason.REFUSED, "This is your own address.")
+                return
+            case _ if not self._entering.has_feedbag:
+                yield from self._without_list(command)
+                return
+            case base.AddContact(address=address):
+                edit = edits.add(self._roster, command, self._shown_as(address))
+            case base.ChangeContact():
+                edit = edits.change(self._roster, command)
+            case base.RemoveContact(address=address):
+                edit = edits.remove(self._roster, address)
+            case base.Block(address=address):
+                edit = edits.block(self._roster, address, self._shown_as(address))
+            case base.Unblock(address=address):
+                edit = edits.unblock(self._roster, address)
+            case _:
+                raise AssertionError(f"{type(command).__name__} is handled elsewhere")
+        yield from self._edits.start(command.ref, edit)
+
+    def _without_list(self, command: base.LegacyCommand) -> Iterator[base.LegacyEvent]:
+        """Watch somebody for this session: a service without feedbag remembers nobody."""
+        match command:
+            case base.AddContact(ref=ref, address=address):
+                self.requests.finish(ref, people.Watch((address,)), base.AddResult.GRANTED)
+            case base.RemoveContact(ref=ref, address=address):
+                self.requests.finish(ref, people.Unwatch((address,)))
+            case _:
+                yield _refuse(command, Reason.UNSUPPORTED, "this service has no contact list")
+
+    def _shown_as(self, address: str) -> str:
+        return self._presences.display_name(address) or address
+
+    def _send_edits(self) -> None:
+        """Send what changes of the list are waiting for."""
+        bodies, self._edits.outgoing = self._edits.outgoing, []
+        for body in bodies:
+            if isinstance(body, edits.Step):
+                self.requests.ask(body, self._edited, self._edit_expired, self._edits.ref)
+            else:
+                self.requests.say(body)
+
+    def _edited(self, snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+        match snac.body:
+            case feedbag.EditResults(results=results):
+                yield from self._edits.results(results)
+            case Error() as error:
+                yield from self._edits.give_up(*talk.reason_of(error))
+            case _:
+                text = "The service's answer makes no sense."
+                yield from self._edits.give_up(Reason.UNKNOWN, text)
+
+    def _edit_expired(self) -> Iterator[base.LegacyEvent]:
+        yield from self._edits.give_up(Reason.UNREACHABLE, "The service did not answer.")
+
+
+@attrs.frozen
+class Value:
+    """What all values carry."""
+
+    token: object | None
+    legacy_id: str | None
+    sent_at: datetime | None
+
+    def message(self, address: str, text: str) -> base.MessageReceived:
+        return base.MessageReceived(
+            token=self.token,
+            legacy_id=self.legacy_id,
+            sent_at=self.sent_at,
+            conversation=address,
+            sender=address,
+            text=text,
+        )
+
+    def request(self, address: str, nick: str, reason: str) -> base.ContactRequest:
+        return base.ContactRequest(
+            token=self.token,
+            legacy_id=self.legacy_id,
+            sent_at=self.sent_at,
+            address=address,
+            nick=nick,
+            reason=reason,
+        )
+
+    def answer(self, address: str, granted: bool, reason: str) -> base.RequestAnswered:
+        return base.RequestAnswered(
+            token=self.token,
+            legacy_id=self.legacy_id,
+            sent_at=self.sent_at,
+            address=address,
+            granted=granted,
+            reason=reason,
+        )
+
+
+def _then(
+    tell: Callable[..., Iterator[base.LegacyEvent]], *rest: object
+) -> Callable[[str], Iterator[base.LegacyEvent]]:
+    """Give a function of an address the rest of what it takes."""
+    return lambda address: tell(address, *rest)
+
+
+def _typing(address: str, event: int) -> Iterator[base.LegacyEvent]:
+    if event in _TYPING:
+        yield base.Typing(address, address, _TYPING[event])
+    else:
+        yield base.UnknownEvent(f"typing of kind {event}")
+
+
+def _remark(address: str, meaning: talk.Added | talk.Told | talk.Nothing) -> base.LegacyEvent:
+    match meaning:
+        case talk.Added():
+            return base.Notice(f"{address} has you on the contact list now.")
+        case talk.Told(text=text):
+            return base.Notice(text)
+        case talk.Nothing(why=why):
+            return base.UnknownEvent(why)
+
+
+def _lacks(able: base.Capabilities, command: base.LegacyCommand) -> str | None:
+    """Name what a command needs and the service does not have."""
+    match command:
+        case base.SendMessage(replaces=str()):
+            return "corrections of messages"
+        case base.SetPresence(only_for=(_, *_)):
+            return "presence for single contacts"
+        case base.MarkRead():
+            return "read marks"
+        case base.SendNudge():
+            return "nudges"
+        case base.Grant() | base.Deny() | base.Revoke() if not able.deny:
+            return "authorisations"
+        case base.Block() | base.Unblock() if not able.block:
+            return "blocking"
+        case base.Search() if not able.search:
+            return "search"
+    return None
+
+
+def _refuse(command: base.LegacyCommand, reason: Reason, text: str) -> base.LegacyEvent:
+    if isinstance(command, base.SendMessage):
+        return base.MessageOutcome(command.ref, Stage.FAILED, reason=reason, text=text)
+    return base.CommandFailed(command.ref, reason, text)

@@ -1,0 +1,345 @@
+"""Messages: what their bytes say, and what becomes of those that are sent."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import attrs
+
+from gateway.networks import base
+from gateway.networks.base import Reason, Stage
+from gateway.networks.oscar.protocol.names import is_uin, plain
+from gateway.networks.oscar.wire import Error, encode_block, messages
+from gateway.networks.oscar.wire.html import from_html, has_markup, looks_like_html, to_html
+from gateway.networks.oscar.wire.messages import FIELD_END, Part, TypedKind
+from gateway.networks.oscar.wire.people import SERVER_RELAY
+from gateway.networks.oscar.wire.text import (
+    decode_loose,
+    decode_parts_text,
+    encode_text,
+    utf16_part,
+)
+
+MAX_UNANSWERED = 1_000
+LEAST_BYTES = 1_000  # of a text, whatever the service says it takes
+MOST_BYTES = 8_000
+MAX_PIECES = 12  # at a message in five seconds that is a minute
+
+_REASONS: Mapping[int, tuple[Reason, str]] = {
+    0x02: (Reason.RATE_LIMITED, "The service says that this was too fast."),
+    0x03: (Reason.RATE_LIMITED, "The service says that this was too fast."),
+    0x04: (Reason.OFFLINE_NOT_STORED, "The contact is not there, and nothing is kept for him."),
+    0x05: (Reason.UNREACHABLE, "The service cannot do this at present."),
+    0x08: (Reason.UNSUPPORTED, "The service cannot do this."),
+    0x09: (Reason.UNSUPPORTED, "The contact's client cannot take this."),
+    0x0A: (Reason.REFUSED, "The contact's client refused this."),
+    0x0B: (Reason.TOO_LONG, "This is too long for the service."),
+    0x0D: (Reason.REFUSED, "The service does not allow this."),
+    0x0F: (Reason.NOT_AUTHORISED, "The service does not allow this."),
+    0x10: (Reason.BLOCKED, "You have blocked this contact."),
+    0x11: (Reason.REFUSED, "You have been warned too often."),
+    0x12: (Reason.REFUSED, "The contact has been warned too often."),
+    0x13: (Reason.UNREACHABLE, "The contact is not there at present."),
+    0x14: (Reason.UNKNOWN_ADDRESS, "There is nobody of this name."),
+    0x15: (Reason.LIST_FULL, "The list is full."),
+    0x17: (Reason.UNREACHABLE, "The service is too busy."),
+    0x18: (Reason.UNREACHABLE, "The service cannot do this at present."),
+    0x1A: (Reason.UNREACHABLE, "The service took too long."),
+    0x1C: (Reason.UNREACHABLE, "The service has failed."),
+}
+MAILBOX_FULL = 0x0F
+NO_OFFLINE = 0x0E
+
+
+def reason_of(error: Error) -> tuple[Reason, str]:
+    """Return what an error SNAC means."""
+    if error.code == 0x04 and error.subcode == MAILBOX_FULL:
+        return Reason.LIST_FULL, "No more messages are kept for this contact."
+    unknown = (Reason.UNKNOWN, "The service refused this.")
+    reason, text = _REASONS.get(error.code, unknown)
+    said = plain(error.text) if error.text else f"{text} (code {error.code:#04x})"
+    return reason, said
+
+
+# --- what is read -----------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Text:
+    """A message somebody wrote."""
+
+    text: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Told:
+    """Something the service says, or somebody who is no contact."""
+
+    text: str
+
+
+@attrs.frozen
+class Asked:
+    """Somebody asks to add the user."""
+
+    nick: str = ""
+    reason: str = ""
+
+
+@attrs.frozen
+class Answered:
+    granted: bool
+    reason: str = ""
+
+
+@attrs.frozen
+class Added:
+    """Somebody has the user on his list now."""
+
+
+@attrs.frozen
+class Nothing:
+    """Nothing for a person."""
+
+    why: str
+
+
+Meaning = Text | Told | Asked | Answered | Added | Nothing
+
+
+@attrs.frozen
+class Dialect:
+    """How this account's texts are to be read and written."""
+
+    own_is_uin: bool
+    code_page: str
+    strips_html: bool  # the service takes what looks like HTML out of what numbers send
+
+    def is_html(self, other: str) -> bool:
+        return not (self.own_is_uin and is_uin(other))
+
+    def readable(self, raw: str, other: str) -> str:
+        if self.is_html(other) or looks_like_html(raw):
+            raw = from_html(raw)
+        return plain(raw)
+
+    def loose(self, data: bytes) -> str:
+        return plain(decode_loose(data, self.code_page))
+
+    def part(self, text: str, other: str) -> Part:
+        body = to_html(text) if self.is_html(other) else text.replace("\r\n", "\n")
+        if self.strips_html and self.own_is_uin and has_markup(body):
+            return utf16_part(body)
+        return encode_text(body)
+
+
+def read(message: messages.Receive, dialect: Dialect) -> Meaning:
+    """Return what a message means. Raises `RemoteProtocolError`."""
+    if message.channel == messages.PLAIN and message.text is not None:
+        raw = decode_parts_text(messages.decode_parts(message.text), dialect.code_page)
+        return Text(dialect.readable(raw, message.sender.name))
+    if message.channel == messages.TYPED and message.data is not None:
+        typed = messages.decode_typed(message.data)
+        return read_typed(typed.kind, typed.text, dialect)
+    if message.channel == messages.RENDEZVOUS and message.data is not None:
+        return _read_rendezvous(messages.decode_rendezvous(message.data), dialect)
+    return Nothing(f"a message on channel {message.channel} without content")
+
+
+def read_typed(kind: int, data: bytes, dialect: Dialect) -> Meaning:
+    """Return what a message on channel 4 means, or one that was kept."""
+    text = dialect.loose(data)
+    fields = [dialect.loose(each) for each in data.split(FIELD_END)]
+    match kind:
+        case TypedKind.PLAIN:
+            return Text(text.replace("\r\n", "\n"))
+        case TypedKind.URL:
+            return Text(" ".join(each for each in fields if each))
+        case TypedKind.AUTHORISATION_REQUEST:
+            nick = fields[0] if len(fields) > 1 else ""
+            return Asked(nick, fields[-1])
+        case TypedKind.AUTHORISATION_DENIED:
+            return Answered(granted=False, reason=text)
+        case TypedKind.AUTHORISATION_GRANTED:
+            return Answered(granted=True)
+        case TypedKind.ADDED:
+            return Added()
+        case TypedKind.SERVER | TypedKind.PAGER | TypedKind.EMAIL:
+            return Told("\n".join(each for each in fields if each))
+        case TypedKind.CONTACTS:
+            pairs = zip(fields[1::2], fields[2::2], strict=False)
+            return Text("\n".join(f"{nick} ({uin})" for uin, nick in pairs))
+    return Nothing(f"a message of kind {kind:#04x}")
+
+
+def _read_rendezvous(rendezvous: messages.Rendezvous, dialect: Dialect) -> Meaning:
+    kind = rendezvous.kind
+    if kind != messages.RendezvousKind.REQUEST or rendezvous.capability != SERVER_RELAY:
+        return Nothing(f"a rendezvous of kind {kind}")
+    if rendezvous.relayed is None:
+        return Nothing("a relayed message without content")
+    relayed = messages.decode_relayed(rendezvous.relayed)
+    if relayed.kind != TypedKind.PLAIN or relayed.format.upper() == messages.RTF_GUID:
+        return Nothing(f"a relayed message of kind {relayed.kind:#04x}")
+    return Text(dialect.loose(relayed.text).replace("\r\n", "\n"))
+
+
+def wants_cancel(message: messages.Receive) -> bytes | None:
+    """Return the answer to a request for what we cannot do: a chat, a file."""
+    if message.channel != messages.RENDEZVOUS or message.data is None:
+        return None
+    asked = messages.decode_rendezvous(message.data)
+    if asked.kind != messages.RendezvousKind.REQUEST or asked.capability == SERVER_RELAY:
+        return None
+    cancel = messages.RendezvousKind.CANCEL
+    return encode_block(messages.Rendezvous(cancel, asked.cookie, asked.capability, reason=1))
+
+
+def utc(seconds: int | None) -> datetime | None:
+    """Return a time of the wire; one that cannot be is none."""
+    if not seconds or seconds > 0xFFFFFFFF:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def stored_at(message: messages.Receive) -> datetime | None:
+    """Return when a message was stored. Some services flag live ones as stored, without a time."""
+    return utc(message.sent_at)
+
+
+def fingerprint(*parts: object) -> str:
+    """Return an id for what comes without one, the same when it comes again."""
+    return sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class Stored:
+    """What was kept for the user: deleted at the service once all of it is safe here."""
+
+    def __init__(self) -> None:
+        self._unsafe: set[object] = set()
+        self._alike: Counter[str] = Counter()
+        self._complete = False
+
+    def keep(self, legacy_id: str) -> str:
+        """Note a message, and return its id: the second of two that are alike has another."""
+        self._alike[legacy_id] += 1
+        if (number := self._alike[legacy_id]) > 1:
+            legacy_id = f"{legacy_id}-{number}"
+        self._unsafe.add(legacy_id)
+        return legacy_id
+
+    def complete(self) -> None:
+        self._complete = True
+
+    def acknowledge(self, token: object) -> None:
+        self._unsafe.discard(token)
+
+    def may_be_deleted(self) -> bool:
+        """Say, once, that everything is safe."""
+        if not self._complete or self._unsafe or not self._alike:
+            return False
+        self._alike.clear()
+        return True
+
+
+# --- what is sent -----------------------------------------------------------------------------
+
+
+def split(text: str, other: str, dialect: Dialect, most: int) -> list[Part]:
+    """Return the pieces in which a text fits messages of `most` bytes, at least one."""
+    pieces: list[Part] = []
+    rest = plain(text)
+    while rest or not pieces:
+        if len(rest) <= most:  # a character has a byte at least
+            part = dialect.part(rest, other)
+            if len(part.data) <= most:
+                pieces.append(part)
+                break
+        end = _fitting(rest, other, dialect, most)
+        pieces.append(dialect.part(rest[:end], other))
+        rest = rest[end:]
+        if rest[:1] in (" ", "\n"):
+            rest = rest[1:]
+    return pieces
+
+
+def _fitting(text: str, other: str, dialect: Dialect, most: int) -> int:
+    """Return how much of a text fits, preferably up to a blank."""
+    low, high = 1, min(len(text), most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(dialect.part(text[:middle], other).data) <= most:
+            low = middle
+        else:
+            high = middle - 1
+    for blank in ("\n", " "):
+        at = text.rfind(blank, low // 2, low + 1)
+        if at > 0:
+            return at
+    return low
+
+
+@attrs.define(eq=False)
+class Sending:
+    """A message under way, in one or several pieces."""
+
+    ref: str
+    to: str
+    first: bytes  # the cookie of its first piece
+    text: str = attrs.field(repr=False)
+    waiting: set[bytes] = attrs.field(factory=set)
+    accepted: int = 0
+    retried: bool = False
+
+
+class Sendings:
+    """Messages that wait for their outcome; each has one."""
+
+    def __init__(self) -> None:
+        self._by_cookie: OrderedDict[bytes, Sending] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_cookie)
+
+    def add(self, sending: Sending, cookies: list[bytes]) -> None:
+        sending.waiting.update(cookies)
+        for cookie in cookies:
+            self._by_cookie[cookie] = sending
+
+    def find(self, cookie: bytes) -> Sending | None:
+        return self._by_cookie.get(cookie)
+
+    def accepted(self, cookie: bytes) -> Iterator[base.MessageOutcome]:
+        sending = self._by_cookie.pop(cookie, None)
+        if sending is None:
+            return
+        sending.waiting.discard(cookie)
+        sending.accepted += 1
+        if not sending.waiting:
+            yield base.MessageOutcome(sending.ref, Stage.ACCEPTED, sending.first.hex())
+
+    def failed(self, cookie: bytes, reason: Reason, text: str) -> Iterator[base.MessageOutcome]:
+        sending = self.forget(cookie)
+        if sending is not None:
+            if sending.accepted:
+                text = f"{text} The beginning of the message has arrived."
+            yield base.MessageOutcome(sending.ref, Stage.FAILED, reason=reason, text=text)
+
+    def unknown(self, cookie: bytes) -> Iterator[base.MessageOutcome]:
+        sending = self.forget(cookie)
+        if sending is not None:
+            yield base.MessageOutcome(sending.ref, Stage.UNKNOWN)
+
+    def forget(self, cookie: bytes) -> Sending | None:
+        """Wait no longer for a message, whole as it is."""
+        sending = self._by_cookie.get(cookie)
+        if sending is not None:
+            for each in sending.waiting:
+                del self._by_cookie[each]
+            sending.waiting.clear()
+        return sending
+
+    def forget_ref(self, ref: str) -> None:
+        for cookie in [one for one, sending in self._by_cookie.items() if sending.ref == ref]:
+            self._by_cookie.pop(cookie, None)

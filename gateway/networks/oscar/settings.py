@@ -1,0 +1,168 @@
+"""What `[component.service]` holds, and the presets that fill in what a kind of server needs."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from gateway.errors import RemoteProtocolError
+from gateway.host import Address
+from gateway.networks.oscar.protocol import OfflineStore, Variant
+
+MAX_PORT = 65_535
+
+Redirect = Literal["follow", "ignore"]
+
+
+@attrs.frozen(kw_only=True)
+class Preset:
+    """What is known of one kind of server."""
+
+    port: int = 5190
+    tls_port: int = 5190
+    login: Variant = "md5"
+    offline: OfflineStore = OfflineStore.BOTH
+    strips_html: bool = False
+    message_bytes: int | None = None
+    retry_seconds: float = 600.0
+    login_burst: int = 0  # 0: as many as one likes
+    logins_a_minute: float = 0.0
+
+
+PRESETS: Mapping[str, Preset] = {
+    "plain": Preset(),
+    # It answers 512 for the length of messages and does not mean it; takes 10 logins of an address
+    # at once and then one a minute; and rewrites what looks like HTML in messages of numbers. One
+    # listener serves everything; TLS is stunnel's, at the port of the sample.
+    "open-oscar-server": Preset(
+        tls_port=5193,
+        offline=OfflineStore.ICQ,
+        strips_html=True,
+        message_bytes=2544,
+        retry_seconds=60.0,
+        login_burst=10,
+        logins_a_minute=1.0,
+    ),
+    # Servers of the old ICQ: no MD5, and messages are kept in the old way alone.
+    "icq-only": Preset(login="roasted", offline=OfflineStore.ICQ),
+}
+
+
+def _seconds(_: object, field: "attrs.Attribute[float]", value: float) -> None:
+    if not 0 < value < 86_400:
+        raise ValueError(f"{field.name} is {value}, expected a number of seconds above 0")
+
+
+def _port(_: object, field: "attrs.Attribute[int | None]", value: int | None) -> None:
+    if value is not None and not 0 < value <= MAX_PORT:
+        raise ValueError(f"{field.name} is {value}, expected a number from 1 to {MAX_PORT}")
+
+
+def _amount(_: object, field: "attrs.Attribute[Any]", value: float | None) -> None:
+    if value is not None and value < 0:
+        raise ValueError(f"{field.name} is {value}, expected 0 or more")
+
+
+def _code_page(_: object, field: "attrs.Attribute[str]", value: str) -> None:
+    try:
+        b"a".decode(value, "replace")
+    except (LookupError, ValueError) as exc:
+        expected = 'expected a charset, as in "cp1251"'
+        raise ValueError(f"{field.name} is {value!r}, {expected}") from exc
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What both networks share. `tls` has no default: cleartext must be written down."""
+
+    host: str
+    port: int | None = attrs.field(default=None, validator=_port)
+    tls: Literal["on", "off"]
+    login: Variant | None = None
+    redirect: Redirect | None = None
+    allow_hosts: tuple[str, ...] = ()
+    several_sign_ons: bool = True
+    code_page: str = attrs.field(default="cp1252", validator=_code_page)
+    login_burst: int | None = attrs.field(default=None, validator=_amount)
+    logins_a_minute: float | None = attrs.field(default=None, validator=_amount)
+    max_avatar_bytes: int = attrs.field(default=4_000_000, validator=_amount)
+    sign_on_seconds: float = attrs.field(default=60.0, validator=_seconds)
+    sign_off_seconds: float = attrs.field(default=5.0, validator=_seconds)
+    answer_seconds: float = attrs.field(default=30.0, validator=_seconds)
+    ping_seconds: float = attrs.field(default=60.0, validator=_seconds)
+    pong_seconds: float = attrs.field(default=30.0, validator=_seconds)
+
+
+@attrs.frozen(kw_only=True)
+class AimSettings(Settings):
+    preset: Literal["plain", "open-oscar-server"] = "plain"
+
+
+@attrs.frozen(kw_only=True)
+class IcqSettings(Settings):
+    preset: Literal["plain", "open-oscar-server", "icq-only"] = "plain"
+    cut_password: bool = False
+
+
+def preset_of(settings: Settings) -> Preset:
+    """Return the preset with what the operator says otherwise."""
+    preset = PRESETS[getattr(settings, "preset", "plain")]
+    said = {
+        name: value
+        for name in ("login", "login_burst", "logins_a_minute")
+        if (value := getattr(settings, name)) is not None
+    }
+    return attrs.evolve(preset, **said)
+
+
+def address_of(settings: Settings) -> Address:
+    """Return where the login is."""
+    preset = preset_of(settings)
+    tls = settings.tls == "on"
+    usual = preset.tls_port if tls else preset.port
+    return Address(settings.host, settings.port or usual, tls=tls)
+
+
+def redirected(settings: Settings, told: str, tls: int) -> Address:
+    """Return where the service sends us: `told` is its word for it, `tls` as in TLV 0x8E.
+
+    A service behind a TLS proxy knows its address in the clear alone, so that a login in TLS comes
+    back to where it was, unless the service says that it speaks TLS there. Raises
+    `RemoteProtocolError` for an address the operator has not allowed.
+    """
+    here = address_of(settings)
+    ignores = settings.redirect == "ignore"
+    if settings.redirect is None:
+        ignores = here.tls and not tls
+    if ignores or not told:
+        return here
+    host, port = _host_and_port(told, here.port)
+    allowed = {_folded(one) for one in (here.host, *settings.allow_hosts)}
+    if _folded(host) not in allowed:
+        raise RemoteProtocolError(
+            f"{here} sends us to {told[:100]!r}, which allow_hosts does not name"
+        )
+    if here.tls and not tls:
+        raise RemoteProtocolError(f"{here} sends us to {told[:100]!r}, where there is no TLS")
+    return Address(host, port, tls=here.tls or tls in (1, 2))
+
+
+def _host_and_port(told: str, usual_port: int) -> tuple[str, int]:
+    host, colon, port = told.rpartition(":")
+    if not colon or told.endswith("]") or (":" in host and not host.startswith("[")):
+        host, port = told, ""  # no port, or an IPv6 address by itself
+    host = host.removeprefix("[").removesuffix("]")
+    if not port:
+        return host, usual_port
+    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) <= MAX_PORT or not host:
+        raise RemoteProtocolError(f"{told[:100]!r} is no address")
+    return host, int(port)
+
+
+def _folded(host: str) -> str:
+    host = host.strip("[]").rstrip(".").casefold()
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
