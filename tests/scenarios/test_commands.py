@@ -375,3 +375,31 @@ async def test_there_is_an_end_to_dialogues(autojump_clock: MockClock, play: Sta
     await play.link.next_stanza()
     await trio.sleep(1)
     assert not list(play.gateway.sessions)
+
+
+@pytest.mark.conformance("CMD-03")
+async def test_commands_of_who_is_not_here(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    await play.register()
+    assert (await run(play, "login")).startswith("Add this gateway to your contact list")
+    assert (await run(play, "logout")).startswith("You are signed off")
+    assert await run(play, "sync") == "You are not signed on to Emulated service."
+    await play.nothing_more()
+    assert not legacy.connections()
+    await play.sign_on()  # that he was signed off when he was not here keeps him from nothing
+    await play.nothing_more()
+
+
+@pytest.mark.conformance("CMD-02", "REG7-03")
+async def test_a_form_of_something_else_is_refused_and_the_dialogue_goes_on(
+    autojump_clock: MockClock, play: Stage
+) -> None:
+    await play.send(command(REGISTER))
+    id_ = str((await answered(play, "executing")).get("sessionid"))
+    other = form(("FORM_TYPE", "urn:something:else"), ("username", "Romeo"))
+    await play.send(command(REGISTER, other, session=id_))
+    await play.expect(refused(("bad-request", "modify", "400"), id_="c1"))
+    good = form(("username", "Romeo"), ("password", "montague"))
+    await play.send(command(REGISTER, good, session=id_))
+    await answered(play, "completed")

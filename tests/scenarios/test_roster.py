@@ -498,3 +498,28 @@ async def test_unregistering_takes_the_contacts_off_the_roster(
     for type_ in ("unsubscribe", "unsubscribed", "unavailable"):
         await play.expect(presence(G, ROMEO, type_))
     await play.nothing_more()
+
+
+@pytest.mark.conformance("GW-ROST-04", "COMP-05", "RIX-02")
+async def test_what_changes_while_the_link_is_down_is_brought_when_it_returns(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    await grown_up(play, legacy)
+    await sign_on_with_caps(play)
+    await answer(play, asks(f"<query xmlns='{INFO}' node='*'/>"), info(ROSTERX))
+    await answer(play, asks(items("add", JULIETS_ITEM, NURSES_ITEM), "set"))
+    await play.nothing_more()
+    play.server.refusing = True
+    await play.link.cut()
+    await trio.sleep(5)
+    legacy.change_contact("Romeo", "Nurse", "Angelica")
+    await trio.sleep(40)
+    play.server.refusing = False
+    await trio.sleep(130)  # until the next try
+    play.link = await play.server.connection()
+    play.link.answer_disco = False
+    came = ""
+    while "Angelica" not in came:
+        one = await play.link.next_stanza()
+        came = str([inner.attrib for inner in one.iter()])
+    assert "'action': 'modify'" in came

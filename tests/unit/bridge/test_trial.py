@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from gateway.errors import StoreError
 from gateway.networks.base import (
     ContactRequest,
     MessageReceived,
@@ -230,3 +231,24 @@ async def test_what_was_not_tried_to_the_end_is_not_taken_for_right(
     assert [one.secret for one in net.attempts] == ["montague", "wrong", "montague"]
     await play.expect(refused(TIMEOUT, id_="r2"))
     assert [one.secret for one in play.gateway.store.accounts(G)] == ["montague"]
+
+
+@pytest.mark.conformance("CORE-10", "GW-REG-04")
+async def test_a_sign_on_is_not_kept_for_an_account_that_could_not_be_stored(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(play.gateway.store, "save_account", full)
+    net.waiting.append(letter("for nobody"))
+    await play.send(register(login("romeo", "montague")))
+    await play.expect(refused(("internal-server-error", "wait", "500"), id_="r1"))
+    await play.nothing_more()
+    await trio.sleep(KEPT_SECONDS + 10)
+    play.link.check_nothing_came()
+    assert not net.clients
+    assert not list(play.gateway.sessions)
