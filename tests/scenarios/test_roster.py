@@ -519,7 +519,8 @@ async def test_what_changes_while_the_link_is_down_is_brought_when_it_returns(
     play.link = await play.server.connection()
     play.link.answer_disco = False
     came = ""
-    while "Angelica" not in came:
-        one = await play.link.next_stanza()
-        came = str([inner.attrib for inner in one.iter()])
+    with trio.fail_after(60):
+        while "Angelica" not in came:
+            one = await play.link.next_stanza()
+            came = str([inner.attrib for inner in one.iter()])
     assert "'action': 'modify'" in came
