@@ -48,7 +48,7 @@ HOLD_SECONDS = 30.0
 HOLD_MESSAGES = 50
 OUTCOME_SECONDS = 60.0  # a network that has not answered for a message by then will not
 
-_HOLDING = frozenset((Phase.SIGNING_ON, Phase.LOST, Phase.WAITING))
+_HOLDING = frozenset((Phase.SIGNING_ON, Phase.WAITING))
 _REPORTED = frozenset((MessageType.NORMAL, MessageType.CHAT))
 
 
