@@ -329,7 +329,7 @@ def test_a_stranger_sees_who_he_may_be(emu: Emulator, visit: Visit) -> None:
     stranger = visit()
     stranger.visit()
     samples = stranger.page.get_by_role("region", name="Or be one of these")
-    expect(samples.get_by_role("button")).to_have_count(7)
+    expect(samples.get_by_role("button")).to_have_count(8)
     expect(samples).to_contain_text("Echo: a program that says back what it hears.")
     samples.get_by_role("button", name="Mercutio mercutio-pw").click()
     expect(stranger.link).to_have_text("Connected")
