@@ -1,6 +1,6 @@
 """The harness of the emulated service, over memory streams and over loopback sockets."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -37,6 +37,8 @@ class MemoryHost(RealHost):
 
 
 class EmuHarness:
+    cannot: Mapping[str, str] = {}
+
     def __init__(self, network: Network, service: Service) -> None:
         self.network = network
         self.service = service

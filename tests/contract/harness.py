@@ -4,7 +4,7 @@ A new network writes one `Harness` and adds it to `conftest.py`; every test here
 it. Names are screen names in canonical spelling; nothing here is named after one network.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, TypeVar
 
@@ -37,6 +37,10 @@ class Harness(Protocol):
 
     @property
     def network(self) -> Network: ...
+
+    @property
+    def cannot(self) -> Mapping[str, str]:
+        """What the network's protocol has no way to promise: patterns of tests, each with why."""
 
     # --- its people ---------------------------------------------------------------------------
 

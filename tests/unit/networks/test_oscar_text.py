@@ -145,8 +145,14 @@ def test_the_smallest_charset_that_does_is_written() -> None:
 
 @given(st.text())
 def test_any_text_can_be_written(text: str) -> None:
-    clean = text.encode("utf-16", "replace").decode("utf-16").removesuffix("\0")
+    clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").removesuffix("\0")
     assert decode_part(encode_text(text)) == clean
+
+
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    part = encode_text("half \ud83d of it")
+    assert decode_part(part) == "half \N{REPLACEMENT CHARACTER} of it"
+    assert decode_mime(*encode_mime("\udc00")) == "\N{REPLACEMENT CHARACTER}"
 
 
 MIME = [

@@ -542,6 +542,11 @@ def test_an_error_may_say_more() -> None:
     assert encode_snac(decode_snac(payload)) == payload
 
 
+def test_an_error_of_a_food_group_nobody_knows_is_unknown_too() -> None:
+    payload = bytes.fromhex("7a7a 0001 0000 00000007")
+    assert decode_snac(payload) == Snac(Unknown(0x7A7A, 1), 7)
+
+
 def test_unknown_tlvs_are_passed_over_and_the_first_of_a_type_counts() -> None:
     data = bytes.fromhex("7777 0003 616263 0008 0002 0005 0008 0002 0009")
     assert decode_block(login.LoginReply, data) == login.LoginReply(error=5)

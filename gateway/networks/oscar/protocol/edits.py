@@ -71,21 +71,24 @@ def add(roster: Roster, command: base.AddContact, shown_as: str) -> Edit:
     """Put somebody on the list, and ask him where he has to be asked."""
     if command.address in roster:
         return (yield from _ask_again(roster, command))
-    result = AddResult.GRANTED
     names = command.groups or (_usual_group(roster),)
     for name in dict.fromkeys(names):
-        if (yield from _add_to_group(roster, command, name, shown_as)) is AddResult.ASKED:
-            result = AddResult.ASKED
-    return result
+        yield from _add_to_group(roster, command, name, shown_as)
+    # Some services ask by themselves, and say so by changing the item.
+    return _added(roster, command.address)
+
+
+def _added(roster: Roster, address: str) -> AddResult:
+    waits = roster.awaits_authorisation(address)
+    return AddResult.ASKED if waits else AddResult.GRANTED
 
 
 def _ask_again(roster: Roster, command: base.AddContact) -> Edit:
     yield from _change(roster, command.address, command.name or None, command.groups)
-    if not roster.awaits_authorisation(command.address):
-        return AddResult.GRANTED
-    yield _request(command)
-    roster.refused.discard(command.address)
-    return AddResult.ASKED
+    if roster.awaits_authorisation(command.address):
+        yield _request(command)
+        roster.refused.discard(command.address)
+    return _added(roster, command.address)
 
 
 def _add_to_group(roster: Roster, command: base.AddContact, group_name: str, shown_as: str) -> Edit:
@@ -102,7 +105,7 @@ def _add_to_group(roster: Roster, command: base.AddContact, group_name: str, sho
     if asked:
         roster.refused.discard(command.address)
         yield _request(command)
-    return AddResult.ASKED if asked else AddResult.GRANTED
+    return None
 
 
 def _request(command: base.AddContact) -> RequestAuthorisation:

@@ -45,6 +45,7 @@ class Step(Enum):
     VERSIONS = "waiting for the service's versions"
     RATES = "waiting for the rate limits"
     LISTS = "waiting for the contact list"
+    SHOWN = "waiting to be shown"
     DONE = "signed on"
 
 
@@ -136,8 +137,8 @@ class Entering:
             self._enter()
 
     def _enter(self) -> None:
-        """Show the user: all is known that has to be."""
-        self.step = Step.DONE
+        """Show the user: all is known that has to be. He is, once the service answers again."""
+        self.step = Step.SHOWN
         say = self._requests.say
         say(messages.SetParameters())
         say(people.SetInfo(away=b"", capabilities=CAPABILITIES))
@@ -151,3 +152,13 @@ class Entering:
             if one in VERSIONS
         ]
         say(general.ClientOnline(tuple(tools)))
+
+        def answer(snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+            self.step = Step.DONE
+            return iter(())
+
+        def expire() -> Iterator[base.LegacyEvent]:
+            self.step = Step.DONE
+            return iter(())
+
+        self._requests.ask(general.OwnInfoQuery(), answer, expire)

@@ -204,7 +204,7 @@ class Session:
         self._early += told
         if self._entering.step is not Step.DONE:
             return []
-        self._has_list = True
+        self._has_list = True  # what was kept comes behind the list
         if self._asks_icbm:
             self.requests.say(messages.OfflineQuery())
         if self._asks_icq:
@@ -664,7 +664,7 @@ def _lacks(able: base.Capabilities, command: base.LegacyCommand) -> str | None:
             return "read marks"
         case base.SendNudge():
             return "nudges"
-        case base.Grant() | base.Deny() | base.Revoke() if not able.deny:
+        case base.Deny() | base.Revoke() if not able.deny:
             return "authorisations"
         case base.Block() | base.Unblock() if not able.block:
             return "blocking"

@@ -47,7 +47,7 @@ class Unknown(Body):
 
 @attrs.frozen
 class Error(Body):
-    """The answer of `group` to a request it did not carry out."""
+    """The answer of `group` to a request it did not carry out; of unknown groups it is unknown."""
 
     group: int
     code: int
@@ -130,7 +130,7 @@ def decode_snac(payload: bytes) -> Snac:
 
 
 def _read_body(group: int, subtype: int, reader: Reader) -> Body:
-    if subtype == ERROR:
+    if subtype == ERROR and any(known == group for known, _ in _BY_NUMBER):
         error = read_block(_ErrorBlock, reader)
         return Error(group, error.code, error.subcode, error.url, error.text)
     kind = _BY_NUMBER.get((group, subtype))

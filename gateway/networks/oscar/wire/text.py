@@ -23,7 +23,7 @@ def encode_text(text: str) -> Part:
 
 def utf16_part(text: str) -> Part:
     """Write a text in UTF-16, which nobody on its way mistakes for HTML."""
-    return Part(UTF16, 0, text.encode("utf-16-be", "replace"))
+    return Part(UTF16, 0, _utf16(text))
 
 
 def decode_part(part: Part, code_page: str = DEFAULT_CODE_PAGE) -> str:
@@ -52,7 +52,7 @@ def encode_mime(text: str) -> tuple[bytes, bytes]:
     """Return MIME type and bytes of a profile or an away text."""
     if text.isascii():
         return b'text/aolrtf; charset="us-ascii"', text.encode()
-    return b'text/aolrtf; charset="unicode-2-0"', text.encode("utf-16-be", "replace")
+    return b'text/aolrtf; charset="unicode-2-0"', _utf16(text)
 
 
 def decode_mime(kind: bytes | None, data: bytes) -> str:
@@ -76,3 +76,9 @@ def _utf8_or(data: bytes, code_page: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode(code_page, "replace")
+
+
+def _utf16(text: str) -> bytes:
+    """Write UTF-16; half a surrogate pair becomes a replacement character."""
+    half = text.encode("utf-16-be", "surrogatepass")
+    return half.decode("utf-16-be", "replace").encode("utf-16-be")
