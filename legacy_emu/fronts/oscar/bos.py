@@ -401,12 +401,8 @@ class Bos:
 
     def follow(self) -> None:
         """Bring the list into accord with the backend, and tell everybody who has it."""
-        leaving = {each for other in self.account.connections for each in other.leaving}
-        self.push(self.account.feedbag.follow(leaving), to_me=True)
-
-    @property
-    def leaving(self) -> set[str]:
-        return self.edits.leaving
+        unsettled = {each for other in self.account.connections for each in other.edits.unsettled}
+        self.push(self.account.feedbag.follow(unsettled), to_me=True)
 
     def push(self, changes: list[Change], *, to_me: bool = False) -> None:
         """Tell the connections that know the list what has changed."""
@@ -466,7 +462,8 @@ class Bos:
         """Tell an ICQ number who has added it while it was away."""
         relations = self.person.relations
         adders = {each for each, relation in relations.items() if relation.seen_by}
-        new = () if self.account.adders is None else sorted(adders - self.account.adders)
+        known = adders if self.account.adders is None else self.account.adders
+        new = sorted(adders - known - self.account.askers)
         self.account.adders = adders
         for address in new if self.is_icq else ():
             if (person := self.find(address)) is not None:

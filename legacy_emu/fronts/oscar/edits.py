@@ -47,7 +47,9 @@ class Edits:
         self._person = bos.person
         self._own = bos.own
         self._in_transaction = False
-        self.leaving: set[str] = set()  # taken off in this transaction; they may only be moving
+        self._leaving: set[str] = set()  # taken off in this transaction; they may only be moving
+        # Asked for before they are on the list: libpurple asks first, and adds them then.
+        self._expected: set[str] = set()
 
     def take(self, snac: wire.Snac) -> bool:
         """Act on a SNAC of food group 13; returns whether it is one of these."""
@@ -90,10 +92,15 @@ class Edits:
                 return False
         return True
 
+    @property
+    def unsettled(self) -> set[str]:
+        """Contacts about whom the client has more to say: the list does not follow them yet."""
+        return self._leaving | self._expected
+
     def finish(self) -> None:
         """End the transaction: who is in no group any more is off the list."""
         self._in_transaction = False
-        leaving, self.leaving = self.leaving, set()
+        leaving, self._leaving = self._leaving, set()
         for address in leaving:
             self._try(partial(self._carry_over, address))
 
@@ -180,6 +187,7 @@ class Edits:
                 return Result.NEEDS_AUTHORISATION
             self._bag.unasked.add(address)
         self._bag.put(item)
+        self._expected.discard(address)
         self._carry_over(address)
         return Result.OK
 
@@ -191,11 +199,11 @@ class Edits:
         if not groups:
             self._bag.unasked.discard(address)
             if listed and self._in_transaction:
-                self.leaving.add(address)
+                self._leaving.add(address)
             elif listed:
                 self._backend.remove_contact(self._own, address)
             return
-        self.leaving.discard(address)
+        self._leaving.discard(address)
         if relation is not None and listed:
             if not relation.groups and groups == (DEFAULT_GROUP,):
                 groups = ()
@@ -259,6 +267,8 @@ class Edits:
             groups, alias = self._bag.groups_of(address), self._bag.alias_of(address)
             if relation is not None and relation.listed:
                 groups, alias = relation.groups, relation.name
+            elif not groups:
+                self._expected.add(address)
             self._bag.unasked.discard(address)
             self._add(address, alias, groups, reason)
 

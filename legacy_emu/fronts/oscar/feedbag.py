@@ -97,14 +97,14 @@ class Feedbag:
     def drop(self, item: Item) -> None:
         self._items.pop(key_of(item), None)
 
-    def follow(self, leaving: Collection[str] = ()) -> list[Change]:
+    def follow(self, unsettled: Collection[str] = ()) -> list[Change]:
         """Bring the items into accord with the backend, and return what that changed.
 
-        `leaving` are contacts that a client has taken off in a transaction which is not over.
+        `unsettled` are contacts about whom a client has more to say; theirs stay as they are.
         """
         changes: list[Change] = []
         touched: set[int] = set()
-        self._follow_contacts(changes, touched, leaving)
+        self._follow_contacts(changes, touched, unsettled)
         self._follow_blocks(changes)
         for number in sorted(touched):
             group = self.group(number)
@@ -116,9 +116,9 @@ class Feedbag:
         return changes
 
     def _follow_contacts(
-        self, changes: list[Change], touched: set[int], leaving: Collection[str]
+        self, changes: list[Change], touched: set[int], unsettled: Collection[str]
     ) -> None:
-        wanted = dict(self._wanted(leaving))
+        wanted = dict(self._wanted(unsettled))
         there: set[tuple[str, str]] = set()
         for item in list(self.buddies()):
             address = address_of(item)
@@ -129,7 +129,7 @@ class Feedbag:
                 new = attrs.evolve(item, attributes=_attributes(item, wanted[place]))
                 if new != item:
                     self._change(changes, UpdateItems, new)
-            elif address not in self.unasked and address not in leaving:
+            elif address not in self.unasked and address not in unsettled:
                 self._change(changes, DeleteItems, item)
                 touched.add(item.group)
         for (address, name), relation in wanted.items():
@@ -146,9 +146,9 @@ class Feedbag:
             self._change(changes, AddItems, attrs.evolve(item, attributes=attributes))
             touched.add(group.group)
 
-    def _wanted(self, leaving: Collection[str]) -> Iterator[tuple[tuple[str, str], Relation]]:
+    def _wanted(self, unsettled: Collection[str]) -> Iterator[tuple[tuple[str, str], Relation]]:
         for address, relation in self._person.relations.items():
-            if relation.listed and address not in leaving and can_be_named(self._find(address)):
+            if relation.listed and address not in unsettled and can_be_named(self._find(address)):
                 self.unasked.discard(address)
                 for group in relation.groups or (DEFAULT_GROUP,):
                     yield (address, clean(group)), relation

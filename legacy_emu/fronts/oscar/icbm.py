@@ -168,6 +168,8 @@ class Icbm:
             case events.MessageArrived():
                 pass  # own messages from elsewhere are not shown
             case events.RequestArrived() | events.AnswerArrived():
+                if isinstance(value, events.RequestArrived):
+                    self._bos.account.askers.add(value.address)
                 self._say_asking(value)
             case _:
                 self._bos.acknowledge(value.id)  # nudges, removals, read marks: OSCAR has none

@@ -2,14 +2,12 @@
 
 import logging
 
-import attrs
-
 from gateway.networks.oscar import wire
 from gateway.networks.oscar.wire import login
-from legacy_emu.events import Refusal, RequestRefused, SignOnRefused
+from legacy_emu.events import Refusal, RequestRefused
 from legacy_emu.faults import Kind, Moment
 from legacy_emu.fronts.oscar.link import Link
-from legacy_emu.fronts.oscar.looks import is_uin, name_of
+from legacy_emu.fronts.oscar.looks import clean, is_uin, name_of, to_utf8
 from legacy_emu.fronts.oscar.shared import Ticket
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Person
@@ -23,8 +21,9 @@ UNKNOWN_UIN = 0x0008
 
 _CODES = {
     Refusal.WRONG_CREDENTIALS: 0x0005,
+    Refusal.UNKNOWN_ACCOUNT: 0x0008,
     Refusal.SUSPENDED: 0x0011,
-    Refusal.FORBIDDEN: 0x0022,
+    Refusal.FORBIDDEN: 0x001B,
     Refusal.ELSEWHERE: 0x0016,
     Refusal.TOO_MANY_ATTEMPTS: 0x001D,
     Refusal.BUSY: 0x0014,
@@ -67,9 +66,9 @@ class Login:
 
     def _challenge_for(self, name: str | None, request: int) -> None:
         try:
-            self._person(name)
-        except SignOnRefused:
-            self._link.say(login.LoginReply(error=UNKNOWN_NAME), request)
+            self._person(name, UNKNOWN_NAME)
+        except _Refused as refused:
+            self._link.say(login.LoginReply(error=refused.code), request)
             self._link.finish(None)
             return
         self._challenge = b"%010d" % self._link.service.world.random.randrange(10**10)
@@ -79,50 +78,43 @@ class Login:
     def _hashed(self, query: login.LoginQuery, request: int) -> None:
         if not self._challenge:
             raise wire.RemoteProtocolError("a hash of a challenge that was not asked for")
-        several, client = query.several or 0, query.client or ""
         try:
-            if query.name != self._asked:
-                raise SignOnRefused(Refusal.WRONG_CREDENTIALS)
-            person = self._person(query.name)
+            person = self._person(query.name, UNKNOWN_NAME)
             if self._is_dropped():
                 return
-            self._check_refusals()
-            secret = person.password.encode()
+            secret = to_utf8(person.password)
             right = (
                 login.strong_hash(self._challenge, secret),
                 login.weak_hash(self._challenge, secret),
             )
-            if query.hash not in right:  # clients are not to be trusted about which it is
-                raise SignOnRefused(Refusal.WRONG_CREDENTIALS)
-        except SignOnRefused as exc:
-            reply = login.LoginReply(name=query.name, error=_code(exc.reason, UNKNOWN_NAME))
+            # Which hash it is, clients are not to be trusted about.
+            self._check(right=query.name == self._asked and query.hash in right)
+        except _Refused as refused:
+            reply = login.LoginReply(name=query.name, error=refused.code)
         else:
             reply = login.LoginReply(
                 name=name_of(person),
                 address=self._link.address or None,
-                cookie=self._cookie(person, several, client),
+                cookie=self._cookie(person, query.several, query.client),
                 tls=0,
             )
         self._link.say(reply, request)
         self._link.finish(wire.SignOff())
 
     def _roasted(self, hello: wire.SignOn) -> None:
-        several, client = hello.several or 0, hello.client or ""
         unknown = UNKNOWN_UIN if is_uin(hello.name or "") else UNKNOWN_NAME
         try:
-            person = self._person(hello.name)
+            person = self._person(hello.name, unknown)
             if self._is_dropped():
                 return
-            self._check_refusals()
-            if login.roast(hello.roasted or b"") != person.password.encode():
-                raise SignOnRefused(Refusal.WRONG_CREDENTIALS)
-        except SignOnRefused as exc:
-            answer = wire.SignOff(name=hello.name, error=_code(exc.reason, unknown))
+            self._check(right=login.roast(hello.roasted or b"") == to_utf8(person.password))
+        except _Refused as refused:
+            answer = wire.SignOff(name=hello.name, error=refused.code)
         else:
             answer = wire.SignOff(
                 name=name_of(person),
                 address=self._link.address or None,
-                cookie=self._cookie(person, several, client),
+                cookie=self._cookie(person, hello.several, hello.client),
                 tls=0,
             )
         # Not by `finish`: the short sign-off is for those who are signed on.
@@ -131,12 +123,13 @@ class Login:
 
     # --- helpers ------------------------------------------------------------------------------
 
-    def _person(self, name: str | None) -> Person:
+    def _person(self, name: str | None, unknown: int) -> Person:
+        """Return whose login this is, or raise `_Refused` with the code `unknown`."""
         try:
             self._link.connection.account = canonical(name or "")
             return self._backend.person(name or "")
         except (NameRefused, RequestRefused) as exc:
-            raise SignOnRefused(Refusal.UNKNOWN_ACCOUNT, str(exc)) from exc
+            raise _Refused(unknown) from exc
 
     def _is_dropped(self) -> bool:
         connection = self._link.connection
@@ -145,16 +138,21 @@ class Login:
         connection.cut()
         return True
 
-    def _check_refusals(self) -> None:
+    def _check(self, *, right: bool) -> None:
+        """Raise `_Refused` when a fault wants it, or the password is not right."""
         refusal = self._link.service.faults.take(Kind.REFUSE, self._link.connection)
         if refusal is not None:
-            raise SignOnRefused(refusal.reason, refusal.text, refusal.retry_after)
+            raise _Refused(_CODES[refusal.reason])
+        if not right:
+            raise _Refused(_CODES[Refusal.WRONG_CREDENTIALS])
 
-    def _cookie(self, person: Person, several: int, client: str) -> bytes:
+    def _cookie(self, person: Person, several: int | None, client: str | None) -> bytes:
         log.debug("%s: %s may sign on", self._link.connection.id, person.address)
-        ticket = Ticket(person, BOS, client[:100], several)
-        return self._link.shared.issue(attrs.evolve(ticket))
+        ticket = Ticket(person, BOS, clean(client or "")[:100], several or 0)
+        return self._link.shared.issue(ticket)
 
 
-def _code(reason: Refusal, unknown: int) -> int:
-    return _CODES.get(reason, unknown)
+class _Refused(Exception):
+    def __init__(self, code: int) -> None:
+        super().__init__(f"code {code:#06x}")
+        self.code = code

@@ -41,9 +41,9 @@ async def challenged(wire: OscarWire, name: str) -> None:
     ("reason", "code"),
     [
         (Refusal.WRONG_CREDENTIALS, 0x05),
-        (Refusal.UNKNOWN_ACCOUNT, 0x01),
+        (Refusal.UNKNOWN_ACCOUNT, 0x08),
         (Refusal.SUSPENDED, 0x11),
-        (Refusal.FORBIDDEN, 0x22),
+        (Refusal.FORBIDDEN, 0x1B),
         (Refusal.ELSEWHERE, 0x16),
         (Refusal.TOO_MANY_ATTEMPTS, 0x1D),
         (Refusal.BUSY, 0x14),

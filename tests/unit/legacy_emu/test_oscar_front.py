@@ -18,6 +18,7 @@ from tests.unit.legacy_emu.oscar_client import (
     SignOn,
     connecting,
     im,
+    item,
     log_in,
     md5,
     s8,
@@ -786,3 +787,55 @@ async def test_real_sockets_send_clients_back_where_they_came_to(
             await romeo.expect_end()
         nursery.cancel_scope.cancel()
     assert url("oscar", "127.0.0.1", 4190) == "127.0.0.1:4190"
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_garbled_bytes_end_one_connection_at_the_most(
+    control: Control, service: Service, dial: Connect, autojump_clock: MockClock, seed: int
+) -> None:
+    """A whole session, each byte of which may be wrong: the service lives on."""
+    chance = service.world.random
+    chance.seed(seed)
+    async with dial() as login:
+        cookie = await log_in(login, "romeo", "romeo-pw")
+    frames = [
+        (1, b"\0\0\0\1" + tlv(6, cookie)),
+        *(
+            (2, bytes.fromhex(header.replace("/", "00")) + bytes(4) + body)
+            for header, body in (
+                ("00 01/17 0000", b"\0\1\0\3"),
+                ("00 13/04 0000", b""),
+                ("00 13/07 0000", b""),
+                ("00 01/1e 0000", tlv(6, b"\0\0\0\1") + tlv(0x1D, b"\0\2\4\5\0\1x\0\0")),
+                ("00 01/02 0000", bytes.fromhex("0001 0003 0110 0629")),
+                ("00 02/04 0000", tlv(3, 'text/aolrtf; charset="utf-8"') + tlv(4, "away")),
+                ("00 04/06 0000", im("juliet", "<b>x</b>")),
+                (
+                    "00 04/06 0000",
+                    bytes(8) + b"\0\4" + s8("juliet") + tlv(5, bytes(4) + b"\1\0\2\0x\0"),
+                ),
+                ("00 04/14 0000", bytes(8) + b"\0\1" + s8("juliet") + b"\0\2"),
+                ("00 13/11 0000", b""),
+                ("00 13/08 0000", item("Pals", 1, 0, 1) + item("juliet", 1, 1, 0)),
+                ("00 13/18 0000", s8("tybalt") + s16("x")),
+                ("00 13/0a 0000", item("juliet", 1, 1, 0)),
+                ("00 13/12 0000", b""),
+                ("00 15/02 0000", bytes.fromhex("00010010 0e00 11270000 d007 0300 ba04 12270000")),
+                ("00 02/05 0000", b"\0\7" + s8("juliet")),
+                ("00 10/04 0000", s8("juliet") + b"\1\0\1\1\0"),
+            )
+        ),
+    ]
+    data = bytearray()
+    for channel, payload in frames:
+        data += bytes([0x2A, channel, 0, 0]) + len(payload).to_bytes(2, "big") + payload
+    first = len(frames[0][1]) + 6
+    for _ in range(chance.randrange(1, 12)):
+        data[chance.randrange(first, len(data))] = chance.choice((0, 1, 2, 0x7F, 0x80, 0xFF))
+    async with dial() as romeo:
+        await romeo.send_bytes(bytes(data))
+        await romeo.send_frame(4)
+        with trio.move_on_after(1):
+            while (await romeo.next_frame())[0]:
+                pass
+    assert control.connections() == []

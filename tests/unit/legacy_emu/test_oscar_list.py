@@ -280,6 +280,7 @@ async def test_an_icq_number_is_asked_first(icq: Control, on: SignOn) -> None:
         )
         assert await one.barrier() == []
         await two.send("13/1a", s8("10001") + b"\1" + s16("yes") + b"\0\0")
+        assert await two.barrier() == []  # he has not been added unasked
         answered = await one.next()
         assert answered.data[8:] == s8("10002") + b"\1" + bytes(4)
         pushed = await one.barrier()
@@ -292,6 +293,22 @@ async def test_an_icq_number_is_asked_first(icq: Control, on: SignOn) -> None:
         await one.send("13/1a", s8("10002") + b"\0" + s16("no!"))
         denied = await two.expect("13/1b")
         assert denied.data[8:] == s8("10001") + b"\0" + s16("no!") + b"\0\0"
+
+
+async def test_libpurple_asks_first_and_adds_then(icq: Control, on: SignOn) -> None:
+    async with on("10001") as one:
+        assert await edit(one, "13/08", item("Pals", 1, 0, 1)) == "0000"
+        assert await edit(one, "13/08", item("10002", 1, 1, 0)) == "000e"
+        await one.send("13/18", s8("10002") + s16("hi") + b"\0\0")
+        assert await one.barrier() == []
+        assert await edit(one, "13/08", item("10002", 1, 1, 0, AWAITING)) == "0000"
+        assert await one.barrier() == []
+        assert listed(icq, "10001") == [("10002", "nick 10002", ("Pals",), False)]
+        # Who does not add him has him on the list all the same, from the next sign-on.
+        await one.send("13/18", s8("juliet") + s16("") + b"\0\0")
+    async with on("10001") as one:
+        await one.send("13/04", request=1)
+        assert b"\0\6juliet\0\2" in (await one.expect("13/06")).data
 
 
 async def test_who_was_asked_while_he_was_away_hears_it_later(icq: Control, on: SignOn) -> None:
