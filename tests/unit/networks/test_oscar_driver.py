@@ -640,6 +640,7 @@ async def test_what_icq_kept_is_deleted_once_it_is_safe(autojump_clock: MockCloc
             client.acknowledge(first[0].token)
             client.acknowledge(first[2].token)
             client.acknowledge("no such token")
+            await trio.testing.wait_all_tasks_blocked()  # the end of them has come, too
         assert deletions == [h("3c00")]
         async with signed_on(scene) as client:
             again = [await next_event(client, MessageReceived) for _ in range(3)]
@@ -647,7 +648,7 @@ async def test_what_icq_kept_is_deleted_once_it_is_safe(autojump_clock: MockCloc
             assert len({one.legacy_id for one in again}) == 3
             assert [one.text for one in again] == ["again", "again", "caf\xe9"]
             assert again[0].sent_at == datetime(2026, 7, 20, 12, 30, tzinfo=UTC)
-            await trio.testing.wait_all_tasks_blocked()  # the end of them has come, too
+            await trio.testing.wait_all_tasks_blocked()
             for one in again:
                 assert one.token is not None
                 client.acknowledge(one.token)
