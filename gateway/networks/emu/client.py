@@ -7,8 +7,8 @@ waits in between has a deadline.
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import attrs
@@ -28,6 +28,7 @@ from gateway.networks.base import LoginRefused, SignedOff
 from gateway.networks.emu import wire
 from gateway.networks.emu.protocol import Session
 from gateway.networks.event_queue import EventQueue
+from gateway.networks.ways import in_time, leaves, without_nursery
 
 log = logging.getLogger(__name__)
 
@@ -315,7 +316,7 @@ async def linked(
     except wire.FrameTooLarge as exc:
         raise LoginRefused(base.Refusal.WRONG_CREDENTIALS, str(exc)) from exc
     deadline = trio.current_time() + pace.sign_on
-    with _in_time(deadline, address):
+    with in_time(deadline, address):
         stream = await host.dial(address)
     link = Link(stream, address, session, pace)
     body_error: BaseException | None = None
@@ -324,7 +325,7 @@ async def linked(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.run, name="link")
             try:
-                with _in_time(deadline, address):
+                with in_time(deadline, address):
                     await link.send(greeting)
                     await link.entered.wait()
                 if session.signed_on is None and not session.checked:
@@ -342,42 +343,9 @@ async def linked(
         group = caught
     # Outside of the handler, so that no exception gets a context it did not have.
     if group is not None:
-        raise _without_nursery(group, body_error)
-
-
-@contextmanager
-def _in_time(deadline: float, address: Address) -> Generator[None, None, None]:
-    try:
-        with trio.fail_at(deadline):
-            yield
-    except trio.TooSlowError as exc:
-        raise ConnectionLost(f"{address} took too long to answer") from exc
-
-
-def _without_nursery(
-    group: BaseExceptionGroup[BaseException], body_error: BaseException | None
-) -> BaseException:
-    """Return what the body raised; or the group, when a task of ours broke as well."""
-    if body_error is None:
-        return group
-    # Not the groups themselves are compared: nurseries take them apart and make new ones.
-    expected = {id(exc) for exc in _leaves(body_error)}
-    others = [
-        exc
-        for exc in _leaves(group)
-        if id(exc) not in expected and not isinstance(exc, trio.Cancelled)
-    ]
-    return group if others else body_error
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for exc in error.exceptions:
-            yield from _leaves(exc)
-    else:
-        yield error
+        raise without_nursery(group, body_error)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first plain exception of `group`."""
-    return next(_leaves(group))
+    return next(leaves(group))

@@ -7,7 +7,7 @@ waits in between has a deadline.
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 
 import attrs
@@ -37,6 +37,7 @@ from gateway.networks.oscar.wire import (
     encode,
     icons,
 )
+from gateway.networks.ways import in_time, without_nursery
 
 log = logging.getLogger(__name__)
 
@@ -325,7 +326,7 @@ class Link:
             while not self._session.icons:
                 await self._news()
             try:
-                with _in_time(trio.current_time() + ICONS_SECONDS, self._address):
+                with in_time(trio.current_time() + ICONS_SECONDS, self._address):
                     await self._visit_icons()
             except (ConnectionLost, RemoteProtocolError) as exc:
                 log.debug("%s: no pictures: %s", self._address, exc)
@@ -415,7 +416,7 @@ class OscarClient:
 
 async def ticket_for(place: Place, login: Login, deadline: float) -> Ticket:
     """Log in by `deadline`. Raises `LoginRefused`, `ConnectionLost`, `RemoteProtocolError`."""
-    with _in_time(deadline, place.address):
+    with in_time(deadline, place.address):
         return await log_in(place.host, place.address, login)
 
 
@@ -428,7 +429,7 @@ async def linked(
     Raises `LoginRefused`, `ConnectionLost`, `RemoteProtocolError`; exceptions of the body pass
     through as they are. No task and no connection is left afterwards.
     """
-    with _in_time(deadline, address):
+    with in_time(deadline, address):
         stream = await place.host.dial(address)
     link = Link(place, address, Wire(stream, address, _first_sequence(place.host)), session)
     body_error: BaseException | None = None
@@ -437,7 +438,7 @@ async def linked(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.run, name="link")
             try:
-                with _in_time(deadline, address):
+                with in_time(deadline, address):
                     await link.entered.wait()
                 if not session.is_online:
                     assert link.events.ended is not None
@@ -454,37 +455,4 @@ async def linked(
         group = caught
     # Outside of the handler, so that no exception gets a context it did not have.
     if group is not None:
-        raise _without_nursery(group, body_error)
-
-
-@contextmanager
-def _in_time(deadline: float, address: Address) -> Generator[None, None, None]:
-    try:
-        with trio.fail_at(deadline):
-            yield
-    except trio.TooSlowError as exc:
-        raise ConnectionLost(f"{address} took too long to answer") from exc
-
-
-def _without_nursery(
-    group: BaseExceptionGroup[BaseException], body_error: BaseException | None
-) -> BaseException:
-    """Return what the body raised; or the group, when a task of ours broke as well."""
-    if body_error is None:
-        return group
-    # Not the groups themselves are compared: nurseries take them apart and make new ones.
-    expected = {id(exc) for exc in _leaves(body_error)}
-    others = [
-        exc
-        for exc in _leaves(group)
-        if id(exc) not in expected and not isinstance(exc, trio.Cancelled)
-    ]
-    return group if others else body_error
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for exc in error.exceptions:
-            yield from _leaves(exc)
-    else:
-        yield error
+        raise without_nursery(group, body_error)
