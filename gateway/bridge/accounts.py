@@ -173,16 +173,17 @@ class Registration:
         """Check what was filled in and return the account it describes. Raises `StanzaError`."""
         user, old = self._user, self._user.account
         fields = user.domain.network.description.fields
-        given = {field.name: values.get(field.name, "") for field in fields}
+        name = values.get("username", "")
         try:
-            address = user.domain.network.canonical(given["username"])
+            address = user.domain.network.canonical(name)
         except InvalidAddress as exc:
-            if given["username"].strip():
+            if name.strip():
                 raise StanzaError(Condition.NOT_ACCEPTABLE, bounded(str(exc))) from exc
             address = ""
-        keeps = old is not None and address == old.address
-        if keeps and old is not None and not given["password"]:  # AMB-01
-            given["password"] = old.secret
+        kept: Mapping[str, str] = {}
+        if old is not None and address == old.address:
+            kept = {**old.fields, "password": old.secret}
+        given = {field.name: _filled_in(field, values, kept) for field in fields}
         missing = [field for field in fields if field.required and not _filled(field, given)]
         if missing:  # REG7-01, AMB-03
             names = ", ".join(field.label for field in missing)
@@ -304,6 +305,21 @@ async def renew(user: User, secret: str) -> None:
 
 def _failed(text: str) -> StanzaError:
     return StanzaError(Condition.INTERNAL_SERVER_ERROR, text, type=ErrorType.WAIT)
+
+
+def _filled_in(field: Field, values: Mapping[str, str], kept: Mapping[str, str]) -> str:
+    """Return what a field is to hold: as filled in, or as on record (AMB-01). Raises.
+
+    What plain registration has no field for is not submitted with it, and secrets are never shown.
+    """
+    text = values.get(field.name)
+    if text is None or (field.secret and not text):
+        text = kept.get(field.name, "")
+    if text and field.options and text not in field.options:
+        choices = ", ".join(field.options)
+        said = texts.NO_SUCH_CHOICE.format(field=field.label, choices=choices)
+        raise StanzaError(Condition.NOT_ACCEPTABLE, said)
+    return "" if text == field.default else text
 
 
 def _filled(field: Field, given: Mapping[str, str]) -> bool:

@@ -94,6 +94,7 @@ STANDS = {
     Phase.CRASHED: "You are registered as {{name}}; a fault of this gateway ended your session.",
 }
 FIELDS_MISSING = "Please fill in: {fields}."
+NO_SUCH_CHOICE = "For {field}, choose one of these: {choices}."
 VERIFICATION_TIMEOUT = "{title} did not answer in time; nothing was changed. Try again later."
 REGISTRATION_CANCELLED = "The registration was removed meanwhile."
 UNREADABLE = "your stored password cannot be read any more"

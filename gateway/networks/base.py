@@ -164,12 +164,18 @@ Ask = Callable[[Challenge], Awaitable[Answer]]
 
 @attrs.frozen
 class Field:
-    """One field of a registration form; `name` as in XEP-0077 where that has one, else `x-…`."""
+    """One field of a registration form; `name` as in XEP-0077 where that has one, else `x-…`.
+
+    `options`: the values there are; none: any text. `default` is the one that is meant by nothing
+    at all, which is what the account then holds.
+    """
 
     name: str
     label: str
     required: bool = True
     secret: bool = False
+    options: tuple[str, ...] = ()
+    default: str = ""
 
 
 @attrs.frozen
@@ -602,7 +608,7 @@ class Network(Protocol):
     """A network as configured by one `[[component]]`: the service and how to use it."""
 
     Settings: ClassVar[type]  # a frozen attrs class, structured from [component.service]
-    description: ClassVar[Description]
+    description: Description  # the class has one; its fields may depend on the settings
 
     def __init__(self, host: Host, settings: object) -> None: ...
 

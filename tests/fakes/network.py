@@ -95,7 +95,7 @@ class FakeNetwork:
     """`accounts` is shared by all instances of a class: make a class of your own by `fake()`."""
 
     Settings: ClassVar[type] = FakeSettings
-    description: ClassVar[Description] = Description(
+    description: Description = Description(
         kind="aim",
         title="Fakenet",
         prompt="Contact ID",

@@ -50,7 +50,7 @@ class FakeSettings:
 
 class FakeNetwork:
     Settings: ClassVar[type] = FakeSettings
-    description: ClassVar[Description] = Description("x", "X", "", "", "", (), Capabilities())
+    description: Description = Description("x", "X", "", "", "", (), Capabilities())
 
     def __init__(self, host: Host, settings: object) -> None: ...
 

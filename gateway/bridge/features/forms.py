@@ -11,13 +11,23 @@ from gateway.xmpp.xml import Element
 
 @attrs.frozen
 class FormField:
-    """One line of a form. The value of a `secret` one is never shown while it is typed."""
+    """One line of a form. The value of a `secret` one is never shown while it is typed.
+
+    Where there are `options`, one of them is to be chosen.
+    """
 
     name: str
     label: str = ""
     value: str = attrs.field(default="", repr=False)
     required: bool = False
     secret: bool = False
+    options: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> str:
+        if self.options:
+            return "list-single"
+        return "text-private" if self.secret else "text-single"
 
 
 def form(title: str, instructions: str, form_type: str, fields: Iterable[FormField]) -> Element:
@@ -27,9 +37,7 @@ def form(title: str, instructions: str, form_type: str, fields: Iterable[FormFie
         Element("instructions", ns.DATA_FORMS, {}, (instructions,)),
         _field("FORM_TYPE", "hidden", FormField("FORM_TYPE", value=form_type)),
     ]
-    children += [
-        _field(one.name, "text-private" if one.secret else "text-single", one) for one in fields
-    ]
+    children += [_field(one.name, one.type, one) for one in fields]
     return Element("x", ns.DATA_FORMS, {"type": "form"}, tuple(children))
 
 
@@ -44,9 +52,14 @@ def with_error(form: Element, error: str) -> Element:
 def _field(name: str, type_: str, field: FormField) -> Element:
     children = [Element("required", ns.DATA_FORMS)] if field.required else []
     if field.value:
-        children.append(Element("value", ns.DATA_FORMS, {}, (field.value,)))
+        children.append(_value(field.value))
+    children += [Element("option", ns.DATA_FORMS, {}, (_value(one),)) for one in field.options]
     label = {"label": field.label} if field.label else {}
     return Element("field", ns.DATA_FORMS, {"var": name, "type": type_} | label, tuple(children))
+
+
+def _value(text: str) -> Element:
+    return Element("value", ns.DATA_FORMS, {}, (text,))
 
 
 def submitted(x: Element) -> Mapping[str, str] | None:

@@ -10,6 +10,7 @@ from gateway.bridge.accounts import Submission
 from gateway.bridge.features import forms
 from gateway.bridge.features.forms import FormField
 from gateway.bridge.user import User
+from gateway.networks.base import Field
 from gateway.xmpp import namespaces as ns
 from gateway.xmpp.stanza import (
     Condition,
@@ -54,14 +55,20 @@ def form(user: User) -> Element:
         FormField(
             field.name,
             field.label,
-            known.get(field.name, ""),
+            _offered(field, known.get(field.name, "")),
             # A password on record is never shown, and may be left empty to keep it (AMB-01).
             required=field.required and not (field.secret and user.account is not None),
             secret=field.secret,
+            options=field.options,
         )
         for field in description.fields
     ]
     return forms.form(description.title, description.instructions, ns.REGISTER, fields)
+
+
+def _offered(field: Field, value: str) -> str:
+    """Return what a field has in it, if that can still be chosen."""
+    return value if value and (not field.options or value in field.options) else field.default
 
 
 def _known(user: User) -> Mapping[str, str]:

@@ -61,7 +61,7 @@ class EmuNetwork:
     """One emulated service."""
 
     Settings: ClassVar[type] = Settings
-    description: ClassVar[Description] = Description(
+    description: Description = Description(
         kind="emu",
         title="Emulated service",
         prompt="Screen name",

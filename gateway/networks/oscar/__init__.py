@@ -74,7 +74,7 @@ class Oscar:
     """What both networks do."""
 
     Settings: ClassVar[type] = Settings
-    description: ClassVar[Description]
+    description: Description
 
     def __init__(self, host: Host, settings: object) -> None:
         if not isinstance(settings, self.Settings) or not isinstance(settings, Settings):
@@ -156,7 +156,7 @@ class Aim(Oscar):
     """AIM, and what revives it."""
 
     Settings: ClassVar[type] = AimSettings
-    description: ClassVar[Description] = Description(
+    description: Description = Description(
         kind="aim",
         title="AOL Instant Messenger",
         prompt="Contact ID",
@@ -178,7 +178,7 @@ class Icq(Oscar):
     """ICQ, and what revives it."""
 
     Settings: ClassVar[type] = IcqSettings
-    description: ClassVar[Description] = Description(
+    description: Description = Description(
         kind="icq",
         title="ICQ",
         prompt="Contact ID",

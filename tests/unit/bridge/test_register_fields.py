@@ -1,7 +1,5 @@
 """What a registration asks for, on networks that need more than a name and a password."""
 
-from typing import ClassVar
-
 import attrs
 import pytest
 from trio.testing import MockClock
@@ -16,6 +14,7 @@ NAME, PASSWORD = Field("username", "Name"), Field("password", "Password", secret
 NICK = Field("nick", "Nickname", required=False)
 DEVICE = Field("x-device", "Device", required=False)
 PIN = Field("x-pin", "PIN", secret=True)
+PLACE = Field("x-place", "Place", required=False, options=("here", "there"), default="here")
 WHAT = "Enter your Fakenet name and password."
 ASK = f"<iq type='get' id='g1' from='{ORCHARD}' to='{G}'><query xmlns='{REGISTER}'/></iq>"
 
@@ -30,7 +29,7 @@ def net(fields: tuple[Field, ...]) -> type[FakeNetwork]:
     world = fake()
 
     class Asking(world):  # type: ignore[misc, valid-type]
-        description: ClassVar[Description] = attrs.evolve(world.description, fields=fields)
+        description: Description = attrs.evolve(world.description, fields=fields)
 
     return Asking
 
@@ -82,6 +81,61 @@ async def test_what_the_schema_names_is_plain_and_the_rest_is_in_the_form(
     await play.nothing_more()
 
 
+def place(value: str) -> str:
+    options = "".join(f"<option><value>{one}</value></option>" for one in PLACE.options)
+    return (
+        "<field var='x-place' type='list-single' label='Place'>"
+        f"<value>{value}</value>{options}</field>"
+    )
+
+
+@pytest.mark.conformance("REG7-02", "AMB-01")
+@pytest.mark.parametrize("fields", [(NAME, PASSWORD, PLACE)])
+async def test_a_choice_is_offered_kept_and_not_undone_by_plain_fields(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    def kept() -> dict[str, str]:
+        [account] = play.gateway.store.accounts(G)
+        return dict(account.fields)
+
+    done = f"<iq type='result' id='r1' from='{G}' to='{ORCHARD}'/>"
+    await play.send(ASK)
+    await play.expect(asked("<username/><password/>", NAME_FIELD, PASSWORD_FIELD, place("here")))
+    new = (("username", "romeo"), ("password", "montague"))
+    await play.send(filled(*new, ("x-place", "nowhere")))
+    await play.expect(
+        f"<iq type='error' id='r1' from='{G}' to='{ORCHARD}'><error type='modify' code='406'>"
+        f"<not-acceptable xmlns='{STANZAS}'/><text xmlns='{STANZAS}' xml:lang='en'>"
+        "For Place, choose one of these: here, there.</text></error></iq>"
+    )
+    assert not net.attempts
+    await play.send(filled(*new, ("x-place", "there")))
+    await play.expect(done)
+    await play.expect(f"<presence type='subscribe' from='{G}' to='{ROMEO}'/>")
+    assert [dict(one.fields) for one in net.attempts] == [{"x-place": "there"}]
+    assert kept() == {"x-place": "there"}
+    await play.send(
+        f"<iq type='set' id='r1' from='{ORCHARD}' to='{G}'><query xmlns='{REGISTER}'>"
+        "<username>romeo</username><password>montague</password></query></iq>"
+    )
+    await play.expect(done)
+    assert kept() == {"x-place": "there"}
+    await play.send(ASK)
+    await play.expect(
+        asked(
+            "<username>romeo</username><password/>",
+            form_field("username", "text-single", "Name", required=True, value="romeo"),
+            form_field("password", "text-private", "Password", required=False),
+            place("there"),
+            registered=True,
+        )
+    )
+    await play.send(filled(("username", "romeo"), ("x-place", "here")))
+    await play.expect(done)
+    assert kept() == {"x-place": ""}  # whatever is meant by nothing
+    await play.nothing_more()
+
+
 @pytest.mark.conformance("REG7-01", "REG7-02", "GW-BIZ-01", "AMB-03")
 @pytest.mark.parametrize("fields", [(NAME, PASSWORD, PIN)])
 async def test_a_field_that_only_the_form_can_ask_for_leaves_the_form_alone(
@@ -124,4 +178,8 @@ async def test_a_field_that_only_the_form_can_ask_for_leaves_the_form_alone(
             registered=True,
         )
     )
+    await play.send(filled(("username", "romeo")))
+    await play.expect(f"<iq type='result' id='r1' from='{G}' to='{ORCHARD}'/>")
+    [kept] = play.gateway.store.accounts(G)
+    assert (kept.secret, dict(kept.fields)) == ("montague", {"x-pin": "1594"})
     await play.nothing_more()
