@@ -30,6 +30,7 @@ from gateway.networks.oscar.settings import (
     AimSettings,
     IcqSettings,
     Preset,
+    Server,
     Settings,
     address_of,
     preset_of,
@@ -46,6 +47,7 @@ AIM_CAPABILITIES = Capabilities(
     several_sign_ons=True,
 )
 ICQ_CAPABILITIES = attrs.evolve(AIM_CAPABILITIES, deny=True, search=True)
+SERVER_FIELD = "x-server"
 
 
 class LoginBudget:
@@ -70,6 +72,17 @@ class LoginBudget:
         self._used += 1
 
 
+@attrs.frozen(eq=False)
+class Service:
+    """One server, ready to be used; many users may be on it."""
+
+    server: Server
+    preset: Preset
+    place: Place
+    traits: Traits
+    budget: LoginBudget
+
+
 class Oscar:
     """What both networks do."""
 
@@ -79,36 +92,53 @@ class Oscar:
     def __init__(self, host: Host, settings: object) -> None:
         if not isinstance(settings, self.Settings) or not isinstance(settings, Settings):
             raise TypeError(f"{type(settings).__name__} given, expected {self.Settings.__name__}")
-        preset = preset_of(settings)
         self._host = host
         self._settings = settings
-        self._preset = preset
-        self._budget = LoginBudget(preset)
-        self._capabilities = attrs.evolve(
-            self.description.capabilities, several_sign_ons=settings.several_sign_ons
-        )
-        self._traits = Traits(
-            canonical=self.canonical,
-            offered=self._capabilities,
-            several=settings.several_sign_ons,
-            code_page=settings.code_page,
-            strips_html=preset.strips_html,
-            offline=preset.offline,
-            message_bytes=preset.message_bytes,
-            answer_seconds=settings.answer_seconds,
-            retry_seconds=preset.retry_seconds,
-        )
-        self._place = Place(
-            host=host,
-            address=address_of(settings),
-            pace=Pace(
-                sign_on=settings.sign_on_seconds,
-                sign_off=settings.sign_off_seconds,
-                ping=settings.ping_seconds,
-                pong=settings.pong_seconds,
+        self._usual = self._service(settings)
+        self._others = {one.title: self._service(one) for one in settings.others}
+        if self._others:
+            chosen = Field(
+                name=SERVER_FIELD,
+                label="Server",
+                required=False,
+                options=(settings.title, *self._others),
+                default=settings.title,
+            )
+            self.description = attrs.evolve(
+                self.description, fields=(*self.description.fields, chosen)
+            )
+
+    def _service(self, server: Server) -> Service:
+        settings, preset = self._settings, preset_of(server)
+        return Service(
+            server=server,
+            preset=preset,
+            budget=LoginBudget(preset),
+            traits=Traits(
+                canonical=self.canonical,
+                offered=attrs.evolve(
+                    self.description.capabilities, several_sign_ons=settings.several_sign_ons
+                ),
+                several=settings.several_sign_ons,
+                code_page=server.code_page,
+                strips_html=preset.strips_html,
+                offline=preset.offline,
+                message_bytes=preset.message_bytes,
+                answer_seconds=settings.answer_seconds,
+                retry_seconds=preset.retry_seconds,
             ),
-            redirect=lambda told, tls: redirected(settings, told, tls),
-            max_avatar_bytes=settings.max_avatar_bytes,
+            place=Place(
+                host=self._host,
+                address=address_of(server),
+                pace=Pace(
+                    sign_on=settings.sign_on_seconds,
+                    sign_off=settings.sign_off_seconds,
+                    ping=settings.ping_seconds,
+                    pong=settings.pong_seconds,
+                ),
+                redirect=lambda told, tls: redirected(server, told, tls),
+                max_avatar_bytes=settings.max_avatar_bytes,
+            ),
         )
 
     @staticmethod
@@ -117,38 +147,51 @@ class Oscar:
 
     @property
     def service_name(self) -> str:
-        return str(self._place.address)
+        services = (self._usual, *self._others.values())
+        return ", ".join(str(one.place.address) for one in services)
 
     async def check(self, account: Account, ask: Ask) -> bool:
         del ask  # this service asks nothing
-        self._budget.spend()
-        await ticket_for(self._place, self._login(account), self._deadline())
+        service = self._service_of(account)
+        service.budget.spend()
+        await ticket_for(service.place, self._login(account, service), self._deadline())
         return True  # the cookie is never used, so that nobody was signed on
 
     @asynccontextmanager
     async def sign_on(self, account: Account, ask: Ask) -> AsyncGenerator[LegacyClient, None]:
         del ask
-        self._budget.spend()
+        service = self._service_of(account)
+        service.budget.spend()
         deadline = self._deadline()
-        ticket = await ticket_for(self._place, self._login(account), deadline)
-        address = redirected(self._settings, ticket.address, ticket.tls)
+        ticket = await ticket_for(service.place, self._login(account, service), deadline)
+        address = service.place.redirect(ticket.address, ticket.tls)
         own_address = self.canonical(account.address)
         nonce = self._host.token_bytes(4)
-        session = Session(ticket.name, own_address, ticket.cookie, self._traits, nonce)
-        async with linked(self._place, address, session, deadline) as link:
+        session = Session(ticket.name, own_address, ticket.cookie, service.traits, nonce)
+        async with linked(service.place, address, session, deadline) as link:
             yield OscarClient(own_address, link, session)
+
+    def _service_of(self, account: Account) -> Service:
+        """Return the server an account is on. Raises `LoginRefused` if it is offered no longer."""
+        chosen = account.fields.get(SERVER_FIELD, "")
+        if chosen in ("", self._usual.server.title):
+            return self._usual
+        if (found := self._others.get(chosen)) is None:
+            said = f"The server {chosen!r} is offered no longer: register again and choose another."
+            raise LoginRefused(Refusal.FORBIDDEN, said)
+        return found
 
     def _deadline(self) -> float:
         return trio.current_time() + self._settings.sign_on_seconds
 
-    def _login(self, account: Account) -> Login:
+    def _login(self, account: Account, service: Service) -> Login:
         return Login(
             account.address,
             account.secret,
-            variant=self._preset.login,
+            variant=service.preset.login,
             several=self._settings.several_sign_ons,
-            cut_secret=isinstance(self._settings, IcqSettings) and self._settings.cut_password,
-            retry_seconds=self._preset.retry_seconds,
+            cut_secret=service.server.cuts_passwords,
+            retry_seconds=service.preset.retry_seconds,
         )
 
 

@@ -72,20 +72,35 @@ def _code_page(_: object, field: "attrs.Attribute[str]", value: str) -> None:
         raise ValueError(f"{field.name} is {value!r}, {expected}") from exc
 
 
-@attrs.frozen(kw_only=True)
-class Settings:
-    """What both networks share. `tls` has no default: cleartext must be written down."""
+@attrs.frozen(kw_only=True, slots=False)
+class Server:
+    """One server, as the operator says. `tls` has no default: cleartext must be written down."""
 
+    name: str = ""  # by which users choose it; empty: its host
     host: str
     port: int | None = attrs.field(default=None, validator=_port)
     tls: Literal["on", "off"]
     login: Variant | None = None
     redirect: Redirect | None = None
     allow_hosts: tuple[str, ...] = ()
-    several_sign_ons: bool = True
     code_page: str = attrs.field(default="cp1252", validator=_code_page)
     login_burst: int | None = attrs.field(default=None, validator=_amount)
     logins_a_minute: float | None = attrs.field(default=None, validator=_amount)
+
+    @property
+    def title(self) -> str:
+        return self.name or self.host
+
+    @property
+    def cuts_passwords(self) -> bool:
+        return False
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Settings(Server):
+    """What both networks share: the server that is meant unless another one is chosen, and more."""
+
+    several_sign_ons: bool = True
     max_avatar_bytes: int = attrs.field(default=4_000_000, validator=_amount)
     sign_on_seconds: float = attrs.field(default=60.0, validator=_seconds)
     sign_off_seconds: float = attrs.field(default=5.0, validator=_seconds)
@@ -93,52 +108,90 @@ class Settings:
     ping_seconds: float = attrs.field(default=60.0, validator=_seconds)
     pong_seconds: float = attrs.field(default=30.0, validator=_seconds)
 
+    @property
+    def others(self) -> tuple[Server, ...]:
+        """The servers that users may choose instead."""
+        return ()
 
-@attrs.frozen(kw_only=True)
-class AimSettings(Settings):
+
+def _titles(settings: Settings, _: "attrs.Attribute[Any]", servers: tuple[Server, ...]) -> None:
+    titles = [one.title for one in (settings, *servers)]
+    twice = sorted({title for title in titles if titles.count(title) > 1})
+    if twice:
+        raise ValueError(
+            f"two servers are called {twice[0]!r}, expected a name of its own for each"
+        )
+    if not all(title.strip() == title != "" for title in titles):
+        raise ValueError("a server has no name, expected one without blanks around it")
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class AimServer(Server):
     preset: Literal["plain", "open-oscar-server"] = "plain"
 
 
-@attrs.frozen(kw_only=True)
-class IcqSettings(Settings):
+@attrs.frozen(kw_only=True, slots=False)
+class AimSettings(AimServer, Settings):
+    server: tuple[AimServer, ...] = attrs.field(default=(), validator=_titles)
+
+    @property
+    def others(self) -> tuple[Server, ...]:
+        return self.server
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class IcqServer(Server):
     preset: Literal["plain", "open-oscar-server", "icq-only"] = "plain"
     cut_password: bool = False
 
+    @property
+    def cuts_passwords(self) -> bool:
+        return self.cut_password
 
-def preset_of(settings: Settings) -> Preset:
+
+@attrs.frozen(kw_only=True, slots=False)
+class IcqSettings(IcqServer, Settings):
+    server: tuple[IcqServer, ...] = attrs.field(default=(), validator=_titles)
+
+    @property
+    def others(self) -> tuple[Server, ...]:
+        return self.server
+
+
+def preset_of(server: Server) -> Preset:
     """Return the preset with what the operator says otherwise."""
-    preset = PRESETS[getattr(settings, "preset", "plain")]
+    preset = PRESETS[getattr(server, "preset", "plain")]
     said = {
         name: value
         for name in ("login", "login_burst", "logins_a_minute")
-        if (value := getattr(settings, name)) is not None
+        if (value := getattr(server, name)) is not None
     }
     return attrs.evolve(preset, **said)
 
 
-def address_of(settings: Settings) -> Address:
+def address_of(server: Server) -> Address:
     """Return where the login is."""
-    preset = preset_of(settings)
-    tls = settings.tls == "on"
+    preset = preset_of(server)
+    tls = server.tls == "on"
     usual = preset.tls_port if tls else preset.port
-    return Address(settings.host, settings.port or usual, tls=tls)
+    return Address(server.host, server.port or usual, tls=tls)
 
 
-def redirected(settings: Settings, told: str, tls: int) -> Address:
+def redirected(server: Server, told: str, tls: int) -> Address:
     """Return where the service sends us: `told` is its word for it, `tls` as in TLV 0x8E.
 
     A service behind a TLS proxy knows its address in the clear alone, so that a login in TLS comes
     back to where it was, unless the service says that it speaks TLS there. Raises
     `RemoteProtocolError` for an address the operator has not allowed.
     """
-    here = address_of(settings)
-    ignores = settings.redirect == "ignore"
-    if settings.redirect is None:
+    here = address_of(server)
+    ignores = server.redirect == "ignore"
+    if server.redirect is None:
         ignores = here.tls and not tls
     if ignores or not told:
         return here
     host, port = _host_and_port(told, here.port)
-    allowed = {_folded(one) for one in (here.host, *settings.allow_hosts)}
+    allowed = {_folded(one) for one in (here.host, *server.allow_hosts)}
     if _folded(host) not in allowed:
         raise RemoteProtocolError(
             f"{here} sends us to {told[:100]!r}, which allow_hosts does not name"

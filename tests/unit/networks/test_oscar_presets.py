@@ -1,9 +1,14 @@
 """What operators choose: presets, several sign-ons."""
 
+from pathlib import Path
+
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
+from gateway.errors import ConfigurationError
+from gateway.host import RealHost
 from gateway.networks.base import (
     Account,
     LoginRefused,
@@ -11,14 +16,25 @@ from gateway.networks.base import (
     Refusal,
     SendMessage,
 )
+from gateway.networks.oscar import Aim
+from gateway.networks.oscar.settings import (
+    PRESETS,
+    AimServer,
+    AimSettings,
+    IcqServer,
+    preset_of,
+)
+from gateway.strict import structure
 from tests.contract.harness import next_event, no_challenge
 from tests.fakes.oscar_server import (
     h,
     im,
 )
 from tests.unit.networks.oscar_scene import (
+    NUMBER,
     ROMEO,
     aim,
+    enter,
     icq,
     signed_on,
 )
@@ -89,3 +105,92 @@ async def test_no_secret_is_in_what_is_logged(
     for word in ("montague", "sweet sorrow", "parting"):
         assert word not in secrets
         assert word not in caplog.text
+
+
+# --- a choice of servers ----------------------------------------------------------------------
+
+OTHER = AimServer(host="other.example", name="Other", tls="on", preset="open-oscar-server")
+
+
+async def test_users_choose_among_the_servers_the_operator_offers(
+    autojump_clock: MockClock,
+) -> None:
+    async with aim(name="Usual", server=(OTHER,)) as scene:
+        [choice] = [one for one in scene.network.description.fields if one.options]
+        assert (choice.options, choice.default) == (("Usual", "Other"), "Usual")
+        assert not choice.required
+        for chosen in ({}, {choice.name: ""}, {choice.name: "Usual"}):
+            scene.account = attrs.evolve(ROMEO, fields=chosen)
+            async with signed_on(scene):
+                assert {str(one) for one in scene.server.dialled} == {"oscar.example:5190"}
+        scene.server.dialled.clear()
+        scene.account = attrs.evolve(ROMEO, fields={choice.name: "Other"})
+        async with signed_on(scene):
+            assert [(one.host, one.port, one.tls) for one in scene.server.dialled] == [
+                ("other.example", 5193, True)
+            ] * 2
+        assert scene.network.service_name == "oscar.example:5190, other.example:5193"
+
+
+async def test_a_server_that_is_offered_no_longer_is_refused(autojump_clock: MockClock) -> None:
+    async with aim(server=(OTHER,)) as scene:
+        gone = attrs.evolve(ROMEO, fields={"x-server": "Gone"})
+        for attempt in (scene.network.check(gone, no_challenge), enter(scene, gone)):
+            with pytest.raises(LoginRefused, match="'Gone' is offered no longer") as refused:
+                await attempt
+            assert refused.value.reason is Refusal.FORBIDDEN
+        assert scene.server.dialled == []
+
+
+async def test_each_server_has_its_own_ways(autojump_clock: MockClock) -> None:
+    old = IcqServer(host="old.example", tls="off", preset="icq-only", cut_password=True)
+    async with icq(server=(old,), login_burst=1, logins_a_minute=1) as scene:
+        scene.server.bos_address = b""
+        await scene.network.check(NUMBER, no_challenge)
+        with pytest.raises(LoginRefused):
+            await scene.network.check(NUMBER, no_challenge)
+        there = {"x-server": "old.example"}
+        scene.account = Account("10001", "montague and what is cut", there)
+        async with signed_on(scene):
+            assert len(scene.server.said(0x17, 6)) == 1  # the check was there
+            assert scene.server.said(4, 0x10) == []
+
+
+def test_one_server_is_no_choice() -> None:
+    network = Aim(RealHost(), AimSettings(host="oscar.example", tls="off"))
+    assert network.description is Aim.description
+    assert not any(one.options for one in network.description.fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "said"),
+    [
+        ("Other", (OTHER,), "two servers are called 'Other'"),
+        ("", (AimServer(host="oscar.example", tls="on"),), "two servers are called"),
+        ("", (OTHER, OTHER), "two servers are called 'Other'"),
+        (" ", (), "has no name"),
+    ],
+)
+def test_servers_are_told_apart_by_name(
+    name: str, others: tuple[AimServer, ...], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        AimSettings(host="oscar.example", tls="off", name=name, server=others)
+
+
+def test_servers_are_configured_by_tables_of_their_own() -> None:
+    table = {"host": "a", "tls": "off", "preset": "open-oscar-server"}
+    other = {"host": "b", "tls": "on"}
+    made = structure({**table, "server": [other]}, AimSettings, "service", Path())
+    assert [(one.title, preset_of(one)) for one in (made, *made.others)] == [
+        ("a", PRESETS["open-oscar-server"]),
+        ("b", PRESETS["plain"]),
+    ]
+    for wrong, said in (
+        ({"host": "b"}, r"service\.server\[0\]\.tls: missing"),
+        ({**other, "cut_password": True}, r"service\.server\[0\]\.cut_password: unknown"),
+        ({**other, "preset": "icq-only"}, r"service\.server\[0\]\.preset: found"),
+        ({**other, "port": 0}, r"service\.server\[0\]: port is 0"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            structure({**table, "server": [wrong]}, AimSettings, "service", Path())
