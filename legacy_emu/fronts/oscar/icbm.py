@@ -131,7 +131,8 @@ class Icbm:
         if sender is None:  # deleted in the meantime, or nobody OSCAR could name
             self._bos.acknowledge(message.id)
             return
-        parts = list(talk.parts(clean(message.text), sender.address, self._bos.own))
+        as_html = self._takes_html(sender.address)
+        parts = list(talk.parts(clean(message.text), as_html=as_html))
         self._unwritten[message.id] = len(parts)
         for number, part in enumerate(parts):
             received = messages.Receive(
@@ -144,6 +145,10 @@ class Icbm:
                 sent_at=None if message.sent_at is None else int(message.sent_at.timestamp()),
             )
             self._bos.say(received, value=message.id)
+
+    def _takes_html(self, sender: str) -> bool:
+        plain = talk.is_plain(sender, self._bos.own)
+        return not plain or talk.takes_html(self._bos.account.capabilities)
 
     def say_typed(self, sender: Person, kind: int, fields: tuple[str, ...], value: str) -> None:
         """Say something on channel 4, as old ICQ clients have it."""
@@ -195,7 +200,7 @@ class Icbm:
                 self._bos.say(answered, extended=True, value=value.id)
 
     def say_notice(self, said: str) -> None:
-        for number, part in enumerate(talk.parts(clean(said), SYSTEM_NAME, self._bos.own)):
+        for number, part in enumerate(talk.parts(clean(said), as_html=True)):
             self._bos.say(
                 messages.Receive(
                     cookie=_cookie("notice", number),

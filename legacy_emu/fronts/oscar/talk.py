@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gateway.networks.oscar.wire import html, messages, text
 from gateway.networks.oscar.wire.messages import TypedKind
-from gateway.networks.oscar.wire.people import SERVER_RELAY
+from gateway.networks.oscar.wire.people import SERVER_RELAY, TAKES_HTML, TAKES_ICQ_HTML
 from legacy_emu.fronts.oscar.looks import is_uin
 
 MAX_TEXT_BYTES = 7_800  # of one message, as it is sent
@@ -48,17 +48,21 @@ def _plain(raw: str, sender: str, to: str) -> str:
     return html.from_html(raw)
 
 
-def parts(plain: str, sender: str, to: str) -> Iterator[bytes]:
+def takes_html(capabilities: tuple[bytes, ...]) -> bool:
+    """Say whether a client reads HTML from everybody: newer ICQ clients take all for HTML."""
+    return TAKES_HTML in capabilities or TAKES_ICQ_HTML in capabilities
+
+
+def parts(plain: str, *, as_html: bool) -> Iterator[bytes]:
     """Write a text for channel 1: several messages, if it is long."""
-    written = plain if is_plain(sender, to) else html.to_html(plain)
-    part = text.encode_text(written)
+    part = text.encode_text(html.to_html(plain) if as_html else plain)
     if len(part.data) <= MAX_TEXT_BYTES or len(plain) < 2:
-        features = messages.ICQ_FEATURES if is_plain(sender, to) else messages.AIM_FEATURES
+        features = messages.AIM_FEATURES if as_html else messages.ICQ_FEATURES
         yield messages.encode_parts((part,), features)
         return
     middle = _place_to_cut(plain)
-    yield from parts(plain[:middle], sender, to)
-    yield from parts(plain[middle:].removeprefix(" "), sender, to)
+    yield from parts(plain[:middle], as_html=as_html)
+    yield from parts(plain[middle:].removeprefix(" "), as_html=as_html)
 
 
 def _place_to_cut(plain: str) -> int:

@@ -416,6 +416,21 @@ async def test_icq_numbers_talk_in_plain_text(icq: Control, on: SignOn) -> None:
     ]
 
 
+async def test_icq_clients_that_say_so_get_html(icq: Control, on: SignOn) -> None:
+    async with on("10001") as one, on("10002") as two:
+        # What libpurple says of itself and writes, to ICQ numbers too.
+        await two.send("02/04", tlv(5, bytes.fromhex("0138ca7b769a491588f213fc00979ea8")))
+        await two.barrier()
+        await one.send("04/06", im("10002", "<HTML><BODY>1 &lt; 2 &lt;b&gt; &amp;c.</BODY></HTML>"))
+        assert b"<HTML><BODY>1 &lt; 2 &lt;b&gt; &amp;c.</BODY></HTML>" in (await two.next()).data
+        await two.send("04/06", im("10001", "<HTML><BODY>&lt;b&gt;?</BODY></HTML>"))
+        assert (await one.expect("04/07")).data.endswith(b"\0\0\0\0<b>?" + bytes.fromhex("000b 0000"))
+    assert [each.fields["text"] for each in icq.arrived(kind="message")] == [
+        "1 < 2 <b> &c.",
+        "<b>?",
+    ]
+
+
 async def test_what_cannot_be_delivered_is_refused_by_its_code(
     control: Control, on: SignOn
 ) -> None:
