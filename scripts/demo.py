@@ -4,7 +4,8 @@ A private Prosody, the emulated legacy service and the gateway are started, each
 own; romeo registers with the gateway. Then a page shows the two who talk: romeo with Converse.js,
 juliet with the legacy service's own page. With `--no-browser` they are played in the terminal, and
 all stays up for any XMPP client to join. With `--check` it ends by itself: exit code 0 only if each
-side saw all it should see.
+side saw all it should see. `--network` says what the gateway speaks to the legacy service;
+`demo_casts/` has what differs.
 """
 
 import functools
@@ -15,6 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 from xml.etree.ElementTree import Element, SubElement
 
 import attrs
@@ -24,7 +26,8 @@ import typer
 from rich.console import Console
 
 from gateway.config import sample_config
-from legacy_emu.control_client import open_control
+from legacy_emu.control_client import ControlClient, open_control
+from scripts.demo_casts import Cast, load_cast
 from scripts.demo_web import DemoPage, Places
 from scripts.lab.jabber import Jabber, NotSeen, jabber_client
 from scripts.lab.legacy_user import LegacyUser, legacy_user
@@ -47,10 +50,9 @@ CHECK_SECONDS = 240
 TAIL_LINES = 15
 READING_SECONDS = 1.0  # between lines, for whoever watches
 
-GATEWAY = "emu.localhost"
 CONTACT_RESOURCE = 'contact_resource = "legacy"\n'
-JULIET = f"juliet@{GATEWAY}"
 
+ROMEO_IS, JULIET_IS = "in the orchard", "on the balcony"
 ROMEO_SAYS = "If I profane with my unworthiest hand this holy shrine ..."
 JULIET_SAYS = "Good pilgrim, you do wrong your hand too much."
 
@@ -121,19 +123,25 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 @attrs.frozen
 class World:
-    """The servers that run."""
+    """The servers that run, and who is to play."""
 
     folder: Path
+    cast: Cast
     prosody: Prosody
     emulator: Emulator
+    control: ControlClient
+
+    def password(self, who: str) -> str:
+        """Return somebody's password on the legacy service."""
+        return self.emulator.passwords[self.cast.account(who).lower()]
 
 
 @asynccontextmanager
 async def the_world(
-    tell: Telling, folder: Path, *, for_browsers: bool = False
+    tell: Telling, folder: Path, cast: Cast, *, for_browsers: bool = False
 ) -> AsyncGenerator[World, None]:
     """Start all servers, in order; leaving ends them in the opposite order."""
-    component = Component(GATEWAY)
+    component = Component(cast.gateway)
     async with AsyncExitStack() as stack:
         with tell.step("start a private XMPP server (Prosody)"):
             home = folder / "prosody"
@@ -144,16 +152,18 @@ async def the_world(
                 )
             )
         with tell.step("start the emulated legacy service"):
-            emulator = await stack.enter_async_context(running_emulator(folder))
-        with tell.step("start the gateway between them"):
+            emulator = await stack.enter_async_context(running_emulator(folder, cast.sample))
+            control = await stack.enter_async_context(open_control(emulator.control))
+        with tell.step(f"start the gateway between them, for {cast.network}"):
             config = folder / "balcony.toml"
             await balcony("init", folder)
             text = sample_config(
-                jid=GATEWAY,
+                jid=cast.gateway,
                 domain=prosody.domain,
                 server=prosody.address_of(component),
                 secret=component.secret,
-                service=emulator.service,
+                network=cast.network,
+                service=cast.service(emulator.fronts[cast.front]),
             )
             if for_browsers:  # Converse.js takes no notice of a goodbye from a bare JID
                 text = text.replace(
@@ -162,7 +172,7 @@ async def the_world(
             config.write_text(text, "utf-8")
             config.chmod(0o600)
             await stack.enter_async_context(running_gateway(config))
-        yield World(folder, prosody, emulator)
+        yield World(folder, cast, prosody, emulator, control)
 
 
 @attrs.frozen
@@ -176,14 +186,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def the_stage(tell: Telling, folder: Path) -> AsyncGenerator[Stage, None]:
+async def the_stage(tell: Telling, folder: Path, cast: Cast) -> AsyncGenerator[Stage, None]:
     """Have romeo and juliet signed on, each with a client of their own."""
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(the_world(tell, folder))
-        emulator = world.emulator
+        world = await stack.enter_async_context(the_world(tell, folder, cast))
         with tell.step("juliet signs on to the legacy service"):
             juliet = await stack.enter_async_context(
-                legacy_user(emulator.url, "juliet", emulator.passwords["juliet"])
+                legacy_user(world.emulator.url, cast.account("juliet"), world.password("juliet"))
             )
         with tell.step("romeo logs in to the XMPP server"):
             romeo_account = await world.prosody.register("romeo")
@@ -203,75 +212,98 @@ async def logged_in(world: World, account: User) -> AsyncGenerator[Jabber, None]
 # --- the play
 
 
-async def register(tell: Telling, romeo: Jabber, password: str) -> None:
+async def register(tell: Telling, world: World, romeo: Jabber) -> None:
     """Romeo registers with the gateway, which then signs him on."""
+    gateway = world.cast.gateway
     with tell.step("romeo asks the gateway what it wants to know"):
-        form = await romeo.iq(GATEWAY, '<query xmlns="jabber:iq:register"/>')
+        form = await romeo.iq(gateway, '<query xmlns="jabber:iq:register"/>')
         if form.find("register:query/register:username") is None:
             raise NotSeen(f"the gateway offers no registration: {form.xml}")
     with tell.step("romeo registers with his legacy account"):
-        answer = await romeo.iq(GATEWAY, registration(password), "set")
+        filled_in = registration(world.cast.account("romeo"), world.password("romeo"))
+        answer = await romeo.iq(gateway, filled_in, "set")
         if answer.type != "result":
             raise NotSeen(f"the gateway refused: {answer.xml}")
     with tell.step("romeo lets the gateway see him, and sees the gateway"):
-        await romeo.expect(f"presence[@type='subscribe'][@from='{GATEWAY}']")
-        await romeo.presence(type_="subscribed", to=GATEWAY)
-        await romeo.presence(type_="subscribe", to=GATEWAY)
-        await romeo.expect(f"presence[@type='subscribed'][@from='{GATEWAY}']")
-        await romeo.expect(lambda it: it.kind == "presence" and it.from_ == GATEWAY and not it.type)
+        await romeo.expect(f"presence[@type='subscribe'][@from='{gateway}']")
+        await romeo.presence(type_="subscribed", to=gateway)
+        await romeo.presence(type_="subscribe", to=gateway)
+        await romeo.expect(f"presence[@type='subscribed'][@from='{gateway}']")
+        await romeo.expect(lambda it: it.kind == "presence" and it.from_ == gateway and not it.type)
 
 
-async def add_juliet(tell: Telling, romeo: Jabber) -> None:
+async def look_at_the_wire(tell: Telling, world: World) -> None:
+    """See that the gateway's session is on the cast's front of the service, and nowhere else."""
+    cast = world.cast
+    with tell.step(f"the service hears {cast.protocol} from the gateway, and nothing else"):
+        rows = await world.control.call("connections")
+        his = [row for row in rows if row["account"] == cast.address("romeo")]
+        if not his or any(row["front"] != cast.front or not row["frames"] for row in his):
+            raise NotSeen(f"expected romeo on the front {cast.front}, found {his}")
+    frames = sum(row["frames"] for row in his)
+    where = world.emulator.fronts[cast.front]
+    tell.line(
+        f"    network {cast.network}, protocol {cast.protocol}: romeo is signed on as"
+        f" {cast.account('romeo')} at {where}, which had {frames} frames from him"
+    )
+
+
+async def add_juliet(tell: Telling, world: World, romeo: Jabber) -> None:
+    juliet = world.cast.jid("juliet")
     with tell.step("romeo adds juliet to his contacts"):
-        await romeo.presence(type_="subscribe", to=JULIET)
-        await romeo.expect(f"presence[@type='subscribed'][@from='{JULIET}']")
-        await romeo.presence(type_="subscribed", to=JULIET)
+        await romeo.presence(type_="subscribe", to=juliet)
+        await romeo.expect(f"presence[@type='subscribed'][@from='{juliet}']")
+        await romeo.presence(type_="subscribed", to=juliet)
 
 
-def registration(password: str) -> Element:
+def registration(name: str, password: str) -> Element:
     """The filled-in form of jabber:iq:register."""
     query = Element("query", xmlns="jabber:iq:register")
-    SubElement(query, "username").text = "romeo"
+    SubElement(query, "username").text = name
     SubElement(query, "password").text = password
     return query
 
 
 async def converse(tell: Telling, stage: Stage) -> None:
     """Show presence, typing and a message, each both ways. Raises `NotSeen`."""
-    romeo, juliet = stage.romeo, stage.juliet
+    romeo, juliet, cast = stage.romeo, stage.juliet, stage.world.cast
+    his, hers = cast.address("romeo"), cast.jid("juliet")
 
+    # Where texts are fetched, she is away before it is known why.
     tell.step_now = "romeo sees juliet's presence"
-    await juliet.command("set_presence", show="away", text="on the balcony")
+    await juliet.command("set_presence", show="away", text=JULIET_IS)
     came = await romeo.expect(
-        lambda it: it.kind == "presence" and it.from_ == JULIET and it.show == "away"
+        lambda it: (
+            it.kind == "presence" and (it.from_, it.show, it.status) == (hers, "away", JULIET_IS)
+        )
     )
     await tell.seen("romeo", f"juliet is {came.show}: {came.status}")
 
     tell.step_now = "juliet sees romeo's presence"
-    await romeo.presence("dnd", "in the orchard")
-    seen = await juliet.expect("presence", address="romeo", show="dnd")
+    await romeo.presence(cast.romeo_is, ROMEO_IS)
+    seen = await juliet.expect("presence", address=his, show=cast.romeo_is, text=ROMEO_IS)
     await tell.seen("juliet", f"romeo is {seen['show']}: {seen['text']}")
 
     tell.step_now = "juliet sees romeo typing"
-    await romeo.message(JULIET, chat_state="composing")
-    await juliet.expect("typing", sender="romeo", state="composing")
+    await romeo.message(hers, chat_state="composing")
+    await juliet.expect("typing", sender=his, state="composing")
     await tell.seen("juliet", "romeo is typing")
 
     tell.step_now = "juliet sees romeo's message"
-    await romeo.message(JULIET, ROMEO_SAYS, chat_state="active")
-    said = await juliet.expect("message", sender="romeo", text=ROMEO_SAYS)
+    await romeo.message(hers, ROMEO_SAYS, chat_state="active")
+    said = await juliet.expect("message", sender=his, text=ROMEO_SAYS)
     await tell.seen("juliet", f"romeo says: {said['text']}")
 
     # A client that has shown no chat states of its own is sent none (XEP-0085): now romeo's has.
     tell.step_now = "romeo sees juliet typing"
-    await juliet.command("set_typing", to="romeo", state="composing")
-    await romeo.expect(f"message[@from='{JULIET}']/states:composing")
+    await juliet.command("set_typing", to=his, state="composing")
+    await romeo.expect(f"message[@from='{hers}']/states:composing")
     await tell.seen("romeo", "juliet is typing")
 
     tell.step_now = "romeo sees juliet's message"
-    await juliet.command("send_message", to="romeo", text=JULIET_SAYS)
+    await juliet.command("send_message", to=his, text=JULIET_SAYS)
     came = await romeo.expect(
-        lambda it: it.kind == "message" and it.from_ == JULIET and it.body == JULIET_SAYS
+        lambda it: it.kind == "message" and it.from_ == hers and it.body == JULIET_SAYS
     )
     await tell.seen("romeo", f"juliet says: {came.body}")
 
@@ -281,15 +313,18 @@ async def converse(tell: Telling, stage: Stage) -> None:
 
 async def stay(tell: Telling, stage: Stage) -> None:
     """Keep everything up for whoever wants to join; juliet answers what is said to her."""
-    prosody, emulator, romeo = stage.world.prosody, stage.world.emulator, stage.romeo_account
+    world, romeo = stage.world, stage.romeo_account
+    prosody, emulator, cast = world.prosody, world.emulator, world.cast
     tell.heading("All of it stays up. Join with any XMPP client that can do without TLS:")
     tell.line(f"  account      {romeo.jid}")
     tell.line(f"  password     {romeo.password}")
     tell.line(f"  server       {prosody.host}, port {prosody.client_port}, no encryption")
-    tell.line(f"  the gateway  {GATEWAY}  (romeo is registered)")
-    tell.line(f"  a contact    {JULIET}  (she answers)")
+    tell.line(f"  the gateway  {cast.gateway}  (romeo is registered)")
+    tell.line(f"  a contact    {cast.jid('juliet')}  (she answers)")
     tell.line("On the legacy service:")
-    tell.line(f"  address      {emulator.url}")
+    tell.line(f"  page         {emulator.page}")
+    for name, address in emulator.fronts.items():
+        tell.line(f"  {name:<12} {address}")
     for name, password in emulator.passwords.items():
         tell.line(f"  account      {name}, password {password}")
     tell.line(f"Logs and configuration: {stage.world.folder}")
@@ -319,15 +354,16 @@ async def _watch_romeo(tell: Telling, romeo: Jabber) -> None:
         romeo.forget()
 
 
-async def perform(tell: Telling, folder: Path, *, stays: bool) -> None:
+async def perform(tell: Telling, folder: Path, cast: Cast, *, stays: bool) -> None:
     """Play it all in the terminal. Raises one of `FAILURES` when a step does not work."""
     tell.heading("Setting the stage")
-    async with the_stage(tell, folder) as stage:
+    async with the_stage(tell, folder, cast) as stage:
         tell.heading("Romeo, on Jabber, registers with the gateway")
-        await register(tell, stage.romeo, stage.world.emulator.passwords["romeo"])
-        await add_juliet(tell, stage.romeo)
+        await register(tell, stage.world, stage.romeo)
+        await add_juliet(tell, stage.world, stage.romeo)
         tell.heading("They talk: romeo on Jabber, juliet on the legacy service")
         await converse(tell, stage)
+        await look_at_the_wire(tell, stage.world)
         tell.played = True
         if stays:
             await stay(tell, stage)
@@ -336,37 +372,47 @@ async def perform(tell: Telling, folder: Path, *, stays: bool) -> None:
 # --- in a browser
 
 
-async def show(tell: Telling, folder: Path, converse_js: Path, *, check: Check | None) -> None:
+async def show(
+    tell: Telling, folder: Path, cast: Cast, converse_js: Path, *, check: Check | None
+) -> None:
     """Serve the page with the two panes. Raises one of `FAILURES`."""
     tell.heading("Setting the stage")
-    async with the_world(tell, folder, for_browsers=True) as world:
+    async with the_world(tell, folder, cast, for_browsers=True) as world:
         tell.heading("Romeo, on Jabber, registers with the gateway")
         romeo = await world.prosody.register("romeo")
+        hers = cast.jid("juliet")
         async with logged_in(world, romeo) as client:
-            await register(tell, client, world.emulator.passwords["romeo"])
+            await register(tell, world, client)
             with tell.step("his legacy contacts come into his contact list"):
                 await client.expect(
-                    f"iq/roster:query/roster:item[@jid='{JULIET}'][@subscription='both']"
+                    f"iq/roster:query/roster:item[@jid='{hers}'][@subscription='both']"
                 )
+            await look_at_the_wire(tell, world)
         mercutio = await world.prosody.register("mercutio")
-        passwords = world.emulator.passwords
+        signs_on = {
+            "account": cast.account("juliet"),
+            "password": world.password("juliet"),
+            "with": cast.account("romeo"),
+        }
         places = Places(
             accounts={
                 "romeo": (romeo.jid, romeo.password),
                 "mercutio": (mercutio.jid, mercutio.password),
             },
-            contact=JULIET,
-            gateway=GATEWAY,
+            contact=hers,
+            gateway=cast.gateway,
             websocket=world.prosody.websocket,
-            juliet=f"{world.emulator.page}#account=Juliet&password={passwords['juliet']}&with=Romeo",
+            juliet=f"{world.emulator.page}#{urlencode(signs_on)}",
+            network=f"network {cast.network}, by {cast.protocol}",
         )
-        async with open_control(world.emulator.control) as control, trio.open_nursery() as nursery:
-            page = DemoPage(places, converse_js, control)
+        async with trio.open_nursery() as nursery:
+            page = DemoPage(places, converse_js, world.control, cast)
             with tell.step("serve the page"):
                 url = await nursery.start(page.serve)
             if check is not None:
                 tell.heading("A browser looks at it")
-                await check_page(tell, folder, url, check)
+                await check_page(tell, world, url, check)
+                await look_at_the_wire(tell, world)
                 tell.played = True
             else:
                 tell.played = True
@@ -378,13 +424,14 @@ async def show(tell: Telling, folder: Path, converse_js: Path, *, check: Check |
             nursery.cancel_scope.cancel()
 
 
-async def check_page(tell: Telling, folder: Path, url: str, check: Check) -> None:
+async def check_page(tell: Telling, world: World, url: str, check: Check) -> None:
     """Have a headless browser go through all of it, a process of its own; its steps are shown."""
-    command = python_module("scripts.demo_check", url)
+    command = python_module("scripts.demo_check", url, "--network", world.cast.network)
+    command += ["--password", world.password("mercutio")]
     if check.screenshots is not None:
         command += ["--screenshots", check.screenshots]
     tell.step_now = "the page in a browser"
-    log = folder / "browser.log"
+    log = world.folder / "browser.log"
     async with running("browser", command, log, environment={"PYTHONPATH": str(REPOSITORY)}) as it:
         code = await it.process.wait()
     for line in log.read_text("utf-8", "replace").splitlines():
@@ -425,7 +472,17 @@ async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope
         scope.cancel()
 
 
+def _cast(network: str) -> Cast:
+    try:
+        return load_cast(network)
+    except LookupError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+
+
 def main(
+    network: Annotated[
+        Cast, typer.Option(parser=_cast, metavar="NAME", help="What the gateway speaks there.")
+    ] = "emu",  # type: ignore[assignment] # it is parsed, too
     check: Annotated[
         bool, typer.Option("--check", help="End by itself; exit code 0 only if all of it worked.")
     ] = False,
@@ -446,9 +503,9 @@ def main(
     async def run(tell: Telling, folder: Path) -> None:
         if converse is not None and browser:
             kept = screenshots.absolute() if screenshots is not None else None
-            await show(tell, folder, converse, check=Check(kept) if check else None)
+            await show(tell, folder, network, converse, check=Check(kept) if check else None)
         else:
-            await perform(tell, folder, stays=not check)
+            await perform(tell, folder, network, stays=not check)
 
     sys.exit(trio.run(functools.partial(demo, run, check=check)))
 

@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from legacy_emu.control_client import ControlClient
+from scripts.demo_casts import Cast
 
 PAGE = Path(__file__).with_name("demo_page")
 TYPES = {
@@ -28,7 +29,9 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
 }
 
-Act = Callable[[ControlClient], Awaitable[str]]
+TYBALT_SAYS = "Romeo, the love I bear thee can afford no better term than this: thou art a villain."
+
+Act = Callable[[ControlClient, Cast], Awaitable[str]]
 
 
 @attrs.frozen
@@ -40,31 +43,41 @@ class Places:
     gateway: str
     websocket: str  # of the XMPP server
     juliet: str = attrs.field(repr=False)  # the legacy user's page, with what signs her on
+    network: str  # for people: what the gateway speaks there
 
 
-async def away(control: ControlClient) -> str:
-    await control.call("set_presence", address="juliet", show="away", text="on the balcony")
+async def away(control: ControlClient, cast: Cast) -> str:
+    juliet = cast.address("juliet")
+    await control.call("set_presence", address=juliet, show="away", text="on the balcony")
     return "Juliet is away: romeo sees it, with her words."
 
 
-async def back(control: ControlClient) -> str:
-    await control.call("set_presence", address="juliet", show="online")
+async def back(control: ControlClient, cast: Cast) -> str:
+    await control.call("set_presence", address=cast.address("juliet"), show="online")
     return "Juliet is back."
 
 
-async def ask(control: ControlClient) -> str:
+async def ask(control: ControlClient, cast: Cast) -> str:
+    tybalt, romeo = cast.address("tybalt"), cast.address("romeo")
     reason = "A gentleman who loves to hear himself talk."
-    await control.call("add_contact", address="tybalt", contact="romeo", reason=reason)
+    await control.call("add_contact", address=tybalt, contact=romeo, reason=reason)
     return "Tybalt asks to be romeo's contact: romeo's client asks him what to do."
 
 
-async def kick(control: ControlClient) -> str:
-    await control.call("kick", address="juliet", retry_after=4)
+async def stranger(control: ControlClient, cast: Cast) -> str:
+    tybalt, romeo = cast.address("tybalt"), cast.address("romeo")
+    await control.call("sign_on", address=tybalt)
+    await control.call("send_message", sender=tybalt, to=romeo, text=TYBALT_SAYS)
+    return "Tybalt writes, who is not on romeo's list: he comes up in romeo's client all the same."
+
+
+async def kick(control: ControlClient, cast: Cast) -> str:
+    await control.call("kick", address=cast.address("juliet"), retry_after=4)
     return "Juliet was thrown out: romeo sees her go. Her page signs on again by itself."
 
 
-async def cut(control: ControlClient) -> str:
-    await control.call("cut", address="romeo")
+async def cut(control: ControlClient, cast: Cast) -> str:
+    await control.call("cut", address=cast.address("romeo"))
     return "The gateway lost romeo's connection to the legacy service, and signs him on again."
 
 
@@ -72,6 +85,7 @@ ACTS: Mapping[str, tuple[str, Act]] = {
     "away": ("Juliet goes away", away),
     "back": ("She comes back", back),
     "ask": ("Tybalt asks to be a contact", ask),
+    "stranger": ("Tybalt, a stranger, writes", stranger),
     "kick": ("Throw Juliet out", kick),
     "cut": ("Cut romeo's legacy connection", cut),
 }
@@ -80,8 +94,9 @@ ACTS: Mapping[str, tuple[str, Act]] = {
 class DemoPage:
     """The page's server. `serve` runs it; its address is given to `task_status`."""
 
-    def __init__(self, places: Places, converse: Path, control: ControlClient) -> None:
+    def __init__(self, places: Places, converse: Path, control: ControlClient, cast: Cast) -> None:
         self._places = places
+        self._cast = cast
         self._converse = converse
         self._control = control
         self._origin = ""
@@ -119,7 +134,8 @@ class DemoPage:
             "gateway": self._places.gateway,
             "websocket": self._places.websocket,
             "juliet": self._places.juliet,
-            "acts": [{"name": name, "title": title} for name, (title, _) in ACTS.items()],
+            "network": self._places.network,
+            "acts": [{"name": name, "title": ACTS[name][0]} for name in self._cast.acts],
         }
         return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
@@ -127,11 +143,11 @@ class DemoPage:
         self._check_host(request)
         if request.headers.get("origin") != self._origin:
             raise HTTPException(403, "only the demo's own page may do this")
-        found = ACTS.get(request.path_params["name"])
-        if found is None:
+        name = request.path_params["name"]
+        if name not in self._cast.acts:
             raise HTTPException(404)
-        _, act = found
-        return JSONResponse({"said": await act(self._control)})
+        _, act = ACTS[name]
+        return JSONResponse({"said": await act(self._control, self._cast)})
 
     async def _file(self, request: Request) -> Response:
         self._check_host(request)

@@ -36,4 +36,5 @@ for (const { name, title } of stage.acts) {
   item.append(button);
   document.getElementById("acts").append(item);
 }
+document.getElementById("network").textContent = ` (${stage.network})`;
 document.querySelector("#juliet iframe").src = stage.juliet;

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
+from legacy_emu.fronts import FRONTS
+
 START_SECONDS = 30
 STOP_SECONDS = 10
 KILL_SECONDS = 5
@@ -177,11 +179,15 @@ class Emulator:
     """An emulated legacy service that is up, and the accounts it has from the start."""
 
     running: Running
-    url: str  # of the WebSocket front
-    oscar: str  # host:port of the OSCAR front
+    fronts: Mapping[str, str]  # the address of each, as its clients take it
     control: str  # URL of the control channel
     page: str  # URL of the page for legacy users
     passwords: Mapping[str, str] = attrs.field(repr=False)  # by lower-case name
+
+    @property
+    def url(self) -> str:
+        """The URL of the WebSocket front."""
+        return self.fronts["websocket"]
 
     @property
     def service(self) -> dict[str, str | int | float | bool]:
@@ -191,22 +197,28 @@ class Emulator:
 
 
 @asynccontextmanager
-async def running_emulator(folder: Path) -> AsyncGenerator[Emulator, None]:
-    """Run the emulated service with the sample's people, on free ports; its log is in `folder`."""
-    sample = REPOSITORY / "legacy_emu" / "sample.toml"
-    people = tomllib.loads(sample.read_text("utf-8"))["account"]
+async def running_emulator(
+    folder: Path, sample: str = "sample.toml"
+) -> AsyncGenerator[Emulator, None]:
+    """Run the emulated service with a sample's people, on free ports; its log is in `folder`.
+
+    All fronts there are listen.
+    """
+    config = REPOSITORY / "legacy_emu" / sample
+    people = tomllib.loads(config.read_text("utf-8"))["account"]
     free = "127.0.0.1:0"
-    fronts = ("--front", f"websocket={free}", "--front", f"oscar={free}")
-    places = (*fronts, "--control", free, "--web", free)
-    command = python_module("legacy_emu", "run", "--config", sample, *places)
+    flags = [part for name in FRONTS for part in ("--front", f"{name}={free}")]
+    flags += ["--control", free, "--web", free]
+    command = python_module("legacy_emu", "run", "--config", config, *flags)
     async with running("legacy-emu", command, folder / "emulator.log") as emulator:
-        urls = [
-            (await emulator.wait_line(f"listening {name} ")).split()[-1]
-            for name in ("websocket", "oscar", "control", "web")
-        ]
+        urls = {
+            name: (await emulator.wait_line(f"listening {name} ")).split()[-1]
+            for name in (*FRONTS, "control", "web")
+        }
         await emulator.wait_line("ready")
         passwords = {one["address"].lower(): one["password"] for one in people}
-        yield Emulator(emulator, urls[0], urls[1], urls[2], urls[3], passwords)
+        fronts = {name: urls[name] for name in FRONTS}
+        yield Emulator(emulator, fronts, urls["control"], urls["web"], passwords)
 
 
 async def balcony(*arguments: str | Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from scripts.demo_casts import cast_names, load_cast
 from scripts.demo_check import find_browser
 from scripts.lab.processes import REPOSITORY, running
 from tests.e2e.servers import require_program, require_prosody
@@ -37,16 +38,24 @@ def _processes_naming(folder: Path) -> list[str]:
     return found
 
 
-async def test_the_demo_checks_itself_and_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", cast_names())
+async def test_the_demo_checks_itself_and_leaves_nothing_behind(
+    network: str, tmp_path: Path
+) -> None:
     scratch = tmp_path / "t"
     scratch.mkdir()
     command = [sys.executable, "-m", "scripts.demo", "--no-browser", "--check"]
+    command += ["--network", network]
     with trio.fail_after(TEST_SECONDS):
         async with running(
             "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
         ) as demo:
             code = await demo.process.wait()
     assert code == 0, demo.log_tail()
+    cast = load_cast(network)
+    assert f"the service hears {cast.protocol} from the gateway, and nothing else ... ok" in (
+        demo.output()
+    )
     assert list(scratch.iterdir()) == []
     assert _processes_naming(scratch) == []
 
@@ -87,13 +96,15 @@ async def test_a_signal_in_the_middle_of_it_leaves_nothing_behind_either(tmp_pat
     assert _processes_naming(scratch) == []
 
 
-async def test_the_page_is_seen_to_work_in_a_browser(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", cast_names())
+async def test_the_page_is_seen_to_work_in_a_browser(network: str, tmp_path: Path) -> None:
     require_program("npm", "npm")
     if find_browser() is None:
         require_program("chromium-headless-shell", "chromium-headless-shell")
     scratch, shots = tmp_path / "t", tmp_path / "shots"
     scratch.mkdir()
-    command: list[str | Path] = [REPOSITORY / "scripts" / "demo", "--check", "--screenshots", shots]
+    command: list[str | Path] = [REPOSITORY / "scripts" / "demo", "--network", network, "--check"]
+    command += ["--screenshots", shots]
     with trio.fail_after(TEST_SECONDS * 2):
         async with running(
             "demo", command, tmp_path / "demo.log", environment=_demo_in(scratch)
