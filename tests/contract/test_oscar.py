@@ -218,7 +218,10 @@ async def test_a_second_client_may_stay(autojump_clock: MockClock) -> None:
 async def befriended(icq: AimHarness) -> None:
     for number in ("10001", "10002"):
         icq.control.create_account(
-            number, f"{number}-pw", f"nick {number}", {"first": "N", "last": number, "city": "Z"}
+            number,
+            f"{number}-pw",
+            f"nick {number}",
+            {"first": "N", "last": number, "city": "Z", "email": f"{number}@x"},
         )
 
 
@@ -287,6 +290,9 @@ async def test_numbers_are_looked_up_and_found(autojump_clock: MockClock) -> Non
             found = await ask_of(client, Search(ref="s", fields={"uin": "10001"}), CommandDone)
             assert isinstance(found.result, tuple)
             assert [profile.address for profile in found.result] == ["10001"]
+            for fields in ({"nick": "nick 10002"}, {"name": "N 10002"}, {"email": "10002@x"}):
+                found = await ask_of(client, Search(ref="n", fields=fields), CommandDone)
+                assert [profile.address for profile in found.result] == ["10002"]  # type: ignore[attr-defined]
             nobody = await ask_of(client, Search(ref="t", fields={"uin": "99999"}), CommandDone)
             assert nobody.result == ()
 

@@ -1,10 +1,11 @@
 """Food group 15: what ICQ clients ask of the service about others, and their offline messages."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 from gateway.networks.oscar import wire
-from gateway.networks.oscar.wire import icq
+from gateway.networks.oscar.wire import icq, text
 from gateway.networks.oscar.wire.icq import (
     Command,
     Envelope,
@@ -71,10 +72,8 @@ class Directory:
                 self._short_info(envelope, request, self._asked(query))
             case Meta.FULL_INFO_QUERY | Meta.FULL_INFO_QUERY_OLD if self._bos.is_able("profile"):
                 self._full_info(envelope, request, self._asked(query))
-            case Meta.SEARCH_BY_UIN if self._bos.is_able("search"):
-                self._search(envelope, request, wire.decode_block(icq.ForUin, query.data).uin)
-            case Meta.SEARCH_BY_UIN_TLV if self._bos.is_able("search"):
-                self._search(envelope, request, wire.decode_block(icq.ForUinTlv, query.data).uin)
+            case subtype if subtype in _SEARCHES and self._bos.is_able("search"):
+                self._search(envelope, request, _SEARCHES[subtype](query.data))
             case Meta.SET_PERMISSIONS:
                 permissions = wire.decode_block(icq.Permissions, query.data)
                 self._bos.person.consent = permissions.must_ask == 1
@@ -124,18 +123,24 @@ class Directory:
         self._ok(envelope, request, Meta.NOTES, notes, flags=wire.MORE)
         self._ok(envelope, request, Meta.AFFILIATIONS, b"\0\0")  # none, now or in the past
 
-    def _search(self, envelope: Envelope, request: int, uin: int) -> None:
-        hits = self._bos.backend.search(self._bos.own, {"address": str(uin)})
-        person = next((self._bos.find(each) for each, _ in hits if each == str(uin)), None)
-        if person is None:
+    def _search(self, envelope: Envelope, request: int, wanted: Mapping[str, str]) -> None:
+        """Say who is all of what is wanted, as far as he is a number."""
+        hits = self._bos.backend.search(self._bos.own, wanted)
+        people = [self._bos.find(address) for address, _ in hits if is_uin(address)]
+        found = [person for person in people if person is not None]
+        if "address" in wanted:
+            found = [person for person in found if person.address == wanted["address"]]
+        if not found:
             failed = MetaReply(Meta.LAST_FOUND, MetaResult.NOT_FOUND)
             self._say_meta(envelope, request, failed)
-            return
-        known = _Known(self._bos, person)
-        found = icq.Found(
-            uin, known.nick, known["first"], known["last"], known["email"], known.open, known.online
-        )
-        self._ok(envelope, request, Meta.LAST_FOUND, icq.encode_found(found))
+        for person in found:
+            known = _Known(self._bos, person)
+            names = known["first"], known["last"], known["email"]
+            uin = int(person.address)
+            record = icq.Found(uin, known.nick, *names, known.open, known.online)
+            is_last = person is found[-1]
+            subtype, flags = (Meta.LAST_FOUND, 0) if is_last else (Meta.FOUND, wire.MORE)
+            self._ok(envelope, request, subtype, icq.encode_found(record), flags)
 
     # --- to say it ----------------------------------------------------------------------------
 
@@ -180,6 +185,50 @@ def _offline(message: MessageArrived) -> icq.OfflineMessage:
         kind=TypedKind.PLAIN,
         text=to_utf8(message.text),
     )
+
+
+# --- what is searched by ----------------------------------------------------------------------
+
+
+def _by_uin(data: bytes) -> Mapping[str, str]:
+    return {"address": str(wire.decode_block(icq.ForUin, data).uin)}
+
+
+def _by_uin_tlv(data: bytes) -> Mapping[str, str]:
+    return {"address": str(wire.decode_block(icq.ForUinTlv, data).uin)}
+
+
+def _by_name(data: bytes) -> Mapping[str, str]:
+    wanted = wire.decode_block(icq.ForName, data)
+    return {
+        "first": text.decode_loose(wanted.first),
+        "last": text.decode_loose(wanted.last),
+        "name": text.decode_loose(wanted.nick),
+    }
+
+
+def _by_email(data: bytes) -> Mapping[str, str]:
+    return {"email": text.decode_loose(wire.decode_block(icq.ForEmail, data).email)}
+
+
+def _by_tlvs(data: bytes) -> Mapping[str, str]:
+    """Read what white pages are asked for; what the service does not know of does not count."""
+    wanted = {}
+    for kind, value in _le_tlvs(data).items():
+        if kind in _TLVS:
+            wanted[_TLVS[kind]] = text.decode_loose(value[2:].removesuffix(b"\0"))
+    return wanted
+
+
+_TLVS = {0x0140: "first", 0x014A: "last", 0x0154: "name", 0x015E: "email", 0x0190: "city"}
+_SEARCHES: Mapping[int, Callable[[bytes], Mapping[str, str]]] = {
+    Meta.SEARCH_BY_UIN: _by_uin,
+    Meta.SEARCH_BY_UIN_TLV: _by_uin_tlv,
+    Meta.SEARCH_BY_NAME: _by_name,
+    Meta.SEARCH_BY_EMAIL: _by_email,
+    Meta.SEARCH_BY_EMAIL_TLV: _by_tlvs,
+    Meta.WHITE_PAGES: _by_tlvs,
+}
 
 
 def _le_tlvs(data: bytes) -> dict[int, bytes]:

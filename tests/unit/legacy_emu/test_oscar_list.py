@@ -431,6 +431,49 @@ async def test_what_icq_clients_ask_about_others(icq: Control, on: SignOn) -> No
         assert (await one.next()).data[14:] == bytes.fromhex("7a7a 14")
 
 
+def lz(text: str) -> bytes:
+    return (len(text.encode()) + 1).to_bytes(2, "little") + text.encode() + b"\0"
+
+
+def le_tlv(kind: int, value: bytes) -> bytes:
+    return kind.to_bytes(2, "little") + len(value).to_bytes(2, "little") + value
+
+
+@pytest.mark.parametrize(
+    ("subtype", "data", "numbers"),
+    [
+        ("1505", lz("") + lz("") + lz("nick 1000"), ["10001", "10002"]),
+        ("1505", lz("r\xf6mer") + lz("Mon") + lz(""), ["10003"]),
+        ("1505", lz("R\xf6mer") + lz("Capulet") + lz(""), []),
+        ("1505", lz("") + lz("") + lz(""), []),
+        ("2905", lz("romeo@verona.lit"), ["10003"]),
+        ("2905", lz("nobody@verona.lit"), []),
+        ("7305", le_tlv(0x015E, lz("romeo@verona.lit")), ["10003"]),
+        ("5f05", le_tlv(0x0140, lz("r\xf6mer")) + le_tlv(0x014A, lz("Montague")), ["10003"]),
+        ("5f05", le_tlv(0x0154, lz("NICK")) + le_tlv(0x0230, b"\1"), ["10001", "10002"]),
+        ("5f05", le_tlv(0x0168, bytes(4)), []),
+    ],
+)
+async def test_icq_clients_search(
+    icq: Control, on: SignOn, subtype: str, data: bytes, numbers: list[str]
+) -> None:
+    icq.create_account("Nick Bottom", "x", "nick 1000 and no number")
+    known = {"first": "R\xf6mer", "last": "Montague", "email": "Romeo@verona.lit"}
+    icq.create_account("10003", "x", "Romeo", known)
+    async with on("10001") as one:
+        inner = bytes.fromhex(f"11270000 d007 0500 {subtype}") + data
+        sized = len(inner).to_bytes(2, "little") + inner
+        await one.send("15/02", b"\0\1" + len(sized).to_bytes(2, "big") + sized, 0x33)
+        for number in numbers:
+            found = await one.next()
+            is_last = number == numbers[-1]
+            assert (found.request, found.flags) == (0x33, int(not is_last))
+            assert found.data[14:17] == bytes.fromhex("ae01 0a" if is_last else "a401 0a")
+            assert found.data[19:23] == int(number).to_bytes(4, "little")
+        if not numbers:
+            assert (await one.next()).data[14:17] == bytes.fromhex("ae01 32")
+
+
 @pytest.mark.parametrize(
     ("query", "answer"),
     [

@@ -82,6 +82,11 @@ def envelope(command: int, sequence: int, data: bytes) -> bytes:
     return tlv(1, struct.pack("<H", len(inner)) + inner)
 
 
+def kept(text: bytes) -> bytes:
+    head = struct.pack("<IHBBBBBBH", 10002, 2026, 7, 20, 12, 30, 1, 0, len(text) + 1)
+    return head + text + b"\0"
+
+
 def lz(text: bytes) -> bytes:
     return struct.pack("<H", len(text) + 1) + text + b"\0"
 

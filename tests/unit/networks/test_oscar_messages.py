@@ -36,6 +36,7 @@ from tests.unit.networks.oscar_scene import (
     ask_of,
     envelope,
     icq,
+    kept,
     signed_on,
     typed,
 )
@@ -303,11 +304,6 @@ async def test_stored_messages_have_their_time_and_an_id(autojump_clock: MockClo
                     ids.append(got.legacy_id)
     assert ids[:2] == ids[2:]
     assert len(set(ids)) == 2
-
-
-def kept(text: bytes) -> bytes:
-    head = struct.pack("<IHBBBBBBH", 10002, 2026, 7, 20, 12, 30, 1, 0, len(text) + 1)
-    return head + text + b"\0"
 
 
 async def test_what_icq_kept_is_deleted_once_it_is_safe(autojump_clock: MockClock) -> None:

@@ -44,9 +44,6 @@ from tests.unit.networks.oscar_scene import (
     BART,
     aim,
     ask_of,
-    envelope,
-    icq,
-    lz,
     signed_on,
 )
 
@@ -177,55 +174,6 @@ async def test_nobody_is_found(autojump_clock: MockClock) -> None:
         scene.server.script[2, 5] = refuse
         failed = await ask_of(client, FetchProfile(ref="p", address="nobody"), CommandFailed)
         assert failed.reason is Reason.UNKNOWN_ADDRESS
-
-
-async def test_details_of_a_number_are_fetched(autojump_clock: MockClock) -> None:
-    async def tell(connection: Connection, heard: Heard) -> None:
-        if heard.body[14:16] != h("d004"):
-            return
-        assert heard.body[16:] == h("12270000")
-        fields = [b"bob", b"Bob", b"Builder", b"b@x", b"Z\xfcrich", b"", b"123", *[b""] * 4]
-        basic = h("c800 0a") + b"".join(lz(one) for one in fields) + h("2900 02 01 00 00 00")
-        notes = h("e600 0a") + lz(b"can we fix it")
-        last = h("fa00 0a") + h("00 00")
-        for body, flags in ((basic, 1), (notes, 1), (last, 0)):
-            await connection.snac(0x15, 3, envelope(0x07DA, 5, body), heard.request, flags=flags)
-
-    async with icq() as scene:
-        scene.server.script[0x15, 2] = tell
-        async with signed_on(scene) as client:
-            done = await ask_of(client, FetchProfile(ref="p", address="10002"), CommandDone)
-            assert done.result == Profile(
-                "10002",
-                {
-                    "nick": "bob",
-                    "name": "Bob Builder",
-                    "email": "b@x",
-                    "city": "Z\xfcrich",
-                    "phone": "123",
-                    "about": "can we fix it",
-                },
-            )
-
-
-@pytest.mark.parametrize("found", [True, False])
-async def test_people_are_searched_by_number(autojump_clock: MockClock, found: bool) -> None:
-    async def tell(connection: Connection, heard: Heard) -> None:
-        if heard.body[14:16] != h("1f05"):
-            return
-        record = h("12270000") + lz(b"bob") + lz(b"") + lz(b"") + lz(b"") + h("01 0100 02 1e00")
-        body = h("ae01 0a") + struct.pack("<H", len(record)) + record + h("00000000")
-        body = body if found else h("ae01 32")
-        await connection.snac(0x15, 3, envelope(0x07DA, 5, body), heard.request)
-
-    async with icq() as scene:
-        scene.server.script[0x15, 2] = tell
-        async with signed_on(scene) as client:
-            search = Search(ref="s", fields={"address": "10-002"})
-            done = await ask_of(client, search, CommandDone)
-            assert done.result == ((Profile("10002", {"nick": "bob"}),) if found else ())
-            by_name = Search(ref="n", fields={"name": "bob"})
-            assert (await ask_of(client, by_name, CommandDone)).result == ()
 
 
 async def test_a_picture_is_fetched_by_a_connection_of_its_own(autojump_clock: MockClock) -> None:

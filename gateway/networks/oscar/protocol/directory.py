@@ -1,14 +1,18 @@
 """People's own words about themselves: AIM's profiles, ICQ's details and search."""
 
-from gateway.errors import RemoteProtocolError
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
+
 from gateway.networks import base
-from gateway.networks.oscar.protocol.names import plain
+from gateway.networks.oscar.protocol.names import FIRST_UIN, plain
 from gateway.networks.oscar.protocol.talk import Dialect
 from gateway.networks.oscar.wire import decode_block, encode_block, icq, people
 from gateway.networks.oscar.wire.html import from_html
 from gateway.networks.oscar.wire.text import decode_mime
 
 MAX_FOUND = 100
+MAX_SEARCHED = 60  # characters of what is looked for
 
 
 def aim_profile(address: str, reply: people.InfoReply) -> base.Profile:
@@ -23,66 +27,73 @@ def aim_profile(address: str, reply: people.InfoReply) -> base.Profile:
 
 
 class IcqAnswers:
-    """The replies to one question, until the last of them is here."""
+    """The replies to one question, until the last of them is here.
 
-    def __init__(self, address: str, dialect: Dialect) -> None:
-        self._address = address
+    That it is the last, some services say by a flag, and some by its kind alone.
+    """
+
+    def __init__(self, dialect: Dialect, known: Mapping[str, str] | None = None) -> None:
         self._dialect = dialect
-        self._fields: dict[str, str] = {}
-        self._found: list[base.Profile] = []
-        self.failed = False
+        self._found: dict[str, base.Profile] = {}
+        self._flagged = False
+        self.fields: dict[str, str] = dict(known or {})
         self.finished = False
 
     def take(self, envelope: icq.Envelope, *, more: bool) -> None:
         """Take one reply. Raises `RemoteProtocolError`."""
-        if envelope.command != icq.Command.META_REPLY:
-            raise RemoteProtocolError(f"command {envelope.command:#06x} answers a question")
+        self._flagged |= more
         reply = decode_block(icq.MetaReply, envelope.data)
+        ends = reply.subtype in _LAST or (self._flagged and not more)
         if reply.result != icq.MetaResult.OK:
-            self.failed = self.finished = True
+            self.finished = ends or not self.has_any
             return
         match reply.subtype:
             case icq.Meta.BASIC_INFO:
                 self._basic(decode_block(icq.BasicInfo, reply.data))
+            case icq.Meta.MORE_INFO:
+                self._more(decode_block(icq.MoreInfo, reply.data))
             case icq.Meta.SHORT_INFO:
-                self._short(decode_block(icq.ShortInfo, reply.data))
+                self._name(decode_block(icq.ShortInfo, reply.data))
             case icq.Meta.NOTES:
                 self._say("about", decode_block(icq.Notes, reply.data).text)
             case icq.Meta.FOUND | icq.Meta.LAST_FOUND:
                 self._add(icq.decode_found(reply.data))
-        last = (icq.Meta.AFFILIATIONS, icq.Meta.LAST_FOUND, icq.Meta.SHORT_INFO)
-        self.finished = reply.subtype in last or not more
-
-    @property
-    def profile(self) -> base.Profile | None:
-        return base.Profile(self._address, dict(self._fields)) if self._fields else None
+        self.finished = ends
 
     @property
     def has_any(self) -> bool:
-        return bool(self._fields or self._found)
+        return bool(self.fields or self._found)
 
     @property
     def found(self) -> tuple[base.Profile, ...]:
-        return tuple(self._found)
+        return tuple(self._found.values())
 
     def _basic(self, info: icq.BasicInfo) -> None:
         self._name(info)
         for field in ("city", "phone"):
             self._say(field, getattr(info, field))
 
-    def _short(self, info: icq.ShortInfo) -> None:
-        self._name(info)
+    def _more(self, info: icq.MoreInfo) -> None:
+        self._say("url", info.homepage)
+        with suppress(ValueError):  # most have none
+            born = date(info.birth_year, info.birth_month, info.birth_day)
+            self.fields["birthday"] = born.isoformat()
 
     def _name(self, info: icq.BasicInfo | icq.ShortInfo | icq.Found) -> None:
-        self._fields.update(_names(info, self._dialect))
+        self.fields.update(_names(info, self._dialect))
 
     def _add(self, found: icq.Found) -> None:
-        if len(self._found) < MAX_FOUND:
-            self._found.append(base.Profile(str(found.uin), _names(found, self._dialect)))
+        """Add somebody; some services say that there is nobody by a number that nobody has."""
+        if found.uin >= FIRST_UIN and len(self._found) < MAX_FOUND:
+            address = str(found.uin)
+            self._found[address] = base.Profile(address, _names(found, self._dialect))
 
     def _say(self, field: str, data: bytes) -> None:
         if text := self._dialect.loose(data).strip():
-            self._fields[field] = text
+            self.fields[field] = text
+
+
+_LAST = (icq.Meta.AFFILIATIONS, icq.Meta.LAST_FOUND, icq.Meta.SHORT_INFO)
 
 
 def _names(info: icq.BasicInfo | icq.ShortInfo | icq.Found, dialect: Dialect) -> dict[str, str]:
@@ -95,6 +106,26 @@ def _names(info: icq.BasicInfo | icq.ShortInfo | icq.Found, dialect: Dialect) ->
     return {field: text for field, text in fields.items() if text}
 
 
-def question(subtype: icq.Meta, uin: str) -> bytes:
+def for_uin(subtype: icq.Meta, uin: str) -> bytes:
     """Return the data of a meta query about a number."""
     return encode_block(icq.MetaQuery(subtype, encode_block(icq.ForUin(int(uin)))))
+
+
+def for_person(fields: Mapping[str, str], dialect: Dialect) -> bytes | None:
+    """Return the data of a meta query for whoever is described so; None: nothing is said.
+
+    An e-mail address says most. A whole name begins with the first one.
+    """
+
+    def written(field: str) -> bytes:
+        return dialect.written(fields.get(field, "").strip()[:MAX_SEARCHED])
+
+    if email := written("email"):
+        data = encode_block(icq.ForEmail(email))
+        return encode_block(icq.MetaQuery(icq.Meta.SEARCH_BY_EMAIL, data))
+    whole, _, rest = fields.get("name", "").strip().partition(" ")
+    fields = {"first": whole, "last": rest, **fields}
+    name = icq.ForName(written("first"), written("last"), written("nick"))
+    if name == icq.ForName(b"", b"", b""):
+        return None
+    return encode_block(icq.MetaQuery(icq.Meta.SEARCH_BY_NAME, encode_block(name)))

@@ -11,14 +11,14 @@ import attrs
 from gateway.errors import RemoteProtocolError
 from gateway.networks import base
 from gateway.networks.base import Reason
-from gateway.networks.oscar.protocol.directory import IcqAnswers, aim_profile, question
+from gateway.networks.oscar.protocol.directory import IcqAnswers, aim_profile, for_uin
 from gateway.networks.oscar.protocol.moment import Moment
 from gateway.networks.oscar.protocol.names import is_uin
 from gateway.networks.oscar.protocol.outbox import Outgoing
 from gateway.networks.oscar.protocol.presence import Presences, is_away, read_away_text
 from gateway.networks.oscar.protocol.requests import Requests
-from gateway.networks.oscar.protocol.talk import Dialect
-from gateway.networks.oscar.wire import MORE, Body, Snac, icq, people
+from gateway.networks.oscar.protocol.talk import Dialect, reason_of
+from gateway.networks.oscar.wire import Body, Error, Snac, icq, people
 from gateway.networks.oscar.wire.text import decode_mime
 
 MAX_WAITING = 200
@@ -34,17 +34,31 @@ class _LookUp:
     outgoing: Outgoing | None = None
 
 
+@attrs.frozen(eq=False)
+class _Question:
+    number: int  # of its SNAC
+    answers: IcqAnswers
+    result: Callable[[], Iterator[base.LegacyEvent]]
+
+
 class Lookups:
-    """Questions about people that wait for an answer."""
+    """Questions about people that wait for an answer. `nonce` tells them from other sign-ons'."""
 
     def __init__(
-        self, requests: Requests, presences: Presences, dialect: Dialect, own_address: str
+        self,
+        requests: Requests,
+        presences: Presences,
+        dialect: Dialect,
+        own_address: str,
+        nonce: bytes,
     ) -> None:
         self._requests = requests
         self._presences = presences
         self._dialect = dialect
         self._own_address = own_address
+        self._first = int.from_bytes(nonce[:2], "big")
         self._waiting: dict[str, _LookUp] = {}
+        self._questions: dict[int, _Question] = {}  # by their numbers in ICQ's envelope
 
     # --- what the service has of everybody ----------------------------------------------------
 
@@ -103,59 +117,91 @@ class Lookups:
     # --- what ICQ has of numbers --------------------------------------------------------------
 
     def ask_details(self, ref: str, uin: str) -> None:
-        answers = IcqAnswers(uin, self._dialect)
+        """Ask for all that is known of a number, once it is known that there is such a number.
 
-        def result() -> base.LegacyEvent:
-            if answers.profile is None:
-                return base.CommandFailed(ref, Reason.UNKNOWN_ADDRESS, NOT_KNOWN)
-            return base.CommandDone(ref, answers.profile)
+        Open OSCAR Server hangs up on who asks for the details of one that is not.
+        """
+        answers = IcqAnswers(self._dialect)
 
-        self._ask(ref, icq.Meta.FULL_INFO_QUERY, uin, answers, result)
+        def found() -> Iterator[base.LegacyEvent]:
+            for profile in answers.found:
+                if profile.address == uin:
+                    self._ask_more(ref, profile)
+                    return
+            yield base.CommandFailed(ref, Reason.UNKNOWN_ADDRESS, NOT_KNOWN)
 
-    def search(self, ref: str, uin: str) -> None:
-        answers = IcqAnswers(uin, self._dialect)
+        self._ask(ref, for_uin(icq.Meta.SEARCH_BY_UIN, uin), answers, found)
 
-        def result() -> base.LegacyEvent:
-            return base.CommandDone(ref, answers.found)
+    def _ask_more(self, ref: str, profile: base.Profile) -> None:
+        answers = IcqAnswers(self._dialect, profile.fields)
 
-        self._ask(ref, icq.Meta.SEARCH_BY_UIN, uin, answers, result)
+        def result() -> Iterator[base.LegacyEvent]:
+            yield base.CommandDone(ref, base.Profile(profile.address, answers.fields))
+
+        self._ask(ref, for_uin(icq.Meta.FULL_INFO_QUERY, profile.address), answers, result)
+
+    def search(self, ref: str, query: bytes) -> None:
+        answers = IcqAnswers(self._dialect)
+
+        def result() -> Iterator[base.LegacyEvent]:
+            yield base.CommandDone(ref, answers.found)
+
+        self._ask(ref, query, answers, result)
 
     def _ask(
         self,
         ref: str,
-        subtype: icq.Meta,
-        uin: str,
+        query: bytes,
         answers: IcqAnswers,
-        result: Callable[[], base.LegacyEvent],
+        result: Callable[[], Iterator[base.LegacyEvent]],
     ) -> None:
-        def answer(snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
-            more = bool(snac.flags & MORE)
-            try:
-                if isinstance(snac.body, icq.IcqReply):
-                    answers.take(icq.decode_envelope(snac.body), more=more)
-                else:
-                    answers.finished = True
-            except RemoteProtocolError as exc:
-                yield base.UnknownEvent(f"details that cannot be read: {exc}")
-                answers.finished = not more
-            if answers.finished:
-                self._requests.forget(number)
-                yield result()
+        def refused(snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+            self._questions.pop(sequence, None)
+            if isinstance(snac.body, Error):
+                yield base.CommandFailed(ref, *reason_of(snac.body))
+            else:
+                yield base.CommandFailed(ref, Reason.UNKNOWN, NO_ANSWER)
 
         def expire() -> Iterator[base.LegacyEvent]:
+            self._questions.pop(sequence, None)
             if answers.has_any:
-                yield result()
+                yield from result()
             else:
                 yield base.CommandFailed(ref, Reason.UNREACHABLE, NO_ANSWER)
 
-        number = self._requests.expect(answer, expire)
-        query = self.envelope(icq.Command.META_QUERY, number, question(subtype, uin))
-        self._requests.put(Snac(query, number), ref)
+        number = self._requests.expect(refused, expire)
+        sequence = self._sequence(number)
+        self._questions[sequence] = _Question(number, answers, result)
+        self._requests.put(Snac(self.envelope(icq.Command.META_QUERY, number, query), number), ref)
+
+    def answered(self, envelope: icq.Envelope, *, more: bool) -> Iterator[base.LegacyEvent] | None:
+        """Take a meta reply; None: nobody has asked.
+
+        It is the sequence number that names the question: some services repeat nothing else.
+        """
+        question = self._questions.get(envelope.sequence)
+        return None if question is None else self._take(question, envelope, more=more)
+
+    def _take(
+        self, question: _Question, envelope: icq.Envelope, *, more: bool
+    ) -> Iterator[base.LegacyEvent]:
+        try:
+            question.answers.take(envelope, more=more)
+        except RemoteProtocolError as exc:
+            yield base.UnknownEvent(f"details that cannot be read: {exc}")
+        if question.answers.finished:
+            del self._questions[envelope.sequence]
+            self._requests.forget(question.number)
+            yield from question.result()
 
     def envelope(self, command: icq.Command, number: int, data: bytes = b"") -> icq.IcqQuery:
         """Put an ICQ command into its envelope; who is no number himself says 0."""
         uin = int(self._own_address) if self._dialect.own_is_uin else 0
-        return icq.icq_query(icq.Envelope(uin, command, number & 0xFFFF, data))
+        return icq.icq_query(icq.Envelope(uin, command, self._sequence(number), data))
+
+    def _sequence(self, number: int) -> int:
+        """Return the number inside the envelope. Answers may go to the other sign-ons, too."""
+        return (number + self._first) & 0xFFFF
 
 
 def _failed(refs: list[str], reason: Reason, text: str) -> Iterator[base.LegacyEvent]:

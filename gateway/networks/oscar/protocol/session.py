@@ -6,7 +6,8 @@ to be sent; `written` is called for each packet that was. The parts have files o
 `mail` are messages, `lookups` and `directory` people.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -16,6 +17,7 @@ from gateway.errors import ConnectionLost, RemoteProtocolError
 from gateway.networks import base
 from gateway.networks.base import InvalidAddress, LoginRefused, Reason, Refusal, SignedOff, Stage
 from gateway.networks.oscar.protocol import edits, talk
+from gateway.networks.oscar.protocol.directory import for_person, for_uin
 from gateway.networks.oscar.protocol.entering import ICQ, Entering, Step
 from gateway.networks.oscar.protocol.login import refusal
 from gateway.networks.oscar.protocol.lookups import Lookups
@@ -27,6 +29,7 @@ from gateway.networks.oscar.protocol.presence import OwnPresence, Presences
 from gateway.networks.oscar.protocol.requests import Requests
 from gateway.networks.oscar.protocol.roster import Roster
 from gateway.networks.oscar.wire import (
+    MORE,
     Body,
     Error,
     FlapError,
@@ -119,7 +122,7 @@ class Session:
         self.requests = Requests(traits.answer_seconds)
         self._entering = Entering(self.requests, cookie, several=traits.several, learn=self._learn)
         self._mail = Mail(self.requests, dialect, own_address, nonce)
-        self._lookups = Lookups(self.requests, self._presences, dialect, own_address)
+        self._lookups = Lookups(self.requests, self._presences, dialect, own_address, nonce)
         self.icons: list[IconWanted] = []
         self.services: dict[int, general.ServiceReply | None] = {}  # None: refused
         self.display_name = name
@@ -136,6 +139,8 @@ class Session:
         offered = self._traits.offered
         if not self._entering.has_feedbag:
             offered = attrs.evolve(offered, groups=False, block=False)
+        if ICQ not in self._entering.groups:
+            offered = attrs.evolve(offered, search=False)
         return offered
 
     def expire(self, at: Moment) -> list[base.LegacyEvent]:
@@ -187,6 +192,8 @@ class Session:
                 raise RemoteProtocolError("the service reports a FLAP error")
             case SignOff():
                 raise self._ended(packet)
+            case Snac(body=icq.IcqReply() as reply):
+                return self._told(self._icq_reply(reply, more=bool(packet.flags & MORE)))
             case Snac():
                 answered = self.requests.answered(packet, at)
                 return self._told(self._push(packet, at) if answered is None else answered)
@@ -288,8 +295,6 @@ class Session:
                     why = _MISSED.get(one.reason, f"code {one.reason}")
                     name = plain(one.sender.name)
                     yield base.Notice(f"{one.count} messages from {name} were lost: {why}.")
-            case icq.IcqReply() as reply:
-                yield from self._icq_push(reply)
             case Error(group=group, code=code):
                 yield base.UnknownEvent(f"an error of food group {group:#04x}: {code:#04x}")
             case _:
@@ -426,12 +431,18 @@ class Session:
         elif self._roster.awaits_authorisation(address):
             yield from self._edits.start("", edits.authorised(self._roster, address))
 
-    # --- what ICQ kept ------------------------------------------------------------------------
+    # --- what comes in ICQ's envelope ---------------------------------------------------------
 
-    def _icq_push(self, reply: icq.IcqReply) -> Iterator[base.LegacyEvent]:
+    def _icq_reply(self, reply: icq.IcqReply, *, more: bool) -> Iterator[base.LegacyEvent]:
         try:
             envelope = icq.decode_envelope(reply)
             match envelope.command:
+                case icq.Command.META_REPLY:
+                    answered = self._lookups.answered(envelope, more=more)
+                    if answered is None:
+                        yield base.UnknownEvent("an answer that nobody waits for")
+                    else:
+                        yield from answered
                 case icq.Command.OFFLINE_MESSAGE:
                     yield from self._offline(decode_block(icq.OfflineMessage, envelope.data))
                 case icq.Command.OFFLINE_END:
@@ -506,7 +517,7 @@ class Session:
             case base.FetchAvatar(address=address):
                 yield from self._fetch_avatar(ref, address)
             case base.Search(fields=fields):
-                yield from self._search(ref, fields.get("address") or fields.get("uin") or "")
+                yield from self._search(ref, fields)
             case _:
                 yield from self._edit(command)
 
@@ -520,15 +531,16 @@ class Session:
         else:
             self.icons.append(IconWanted(ref, address, icon))
 
-    def _search(self, ref: str, uin: str) -> Iterator[base.LegacyEvent]:
-        try:
-            address = self._traits.canonical(uin)
-        except InvalidAddress:
-            address = ""
-        if is_uin(address):
-            self._lookups.search(ref, address)
-        else:  # by anything else nobody can be found here
+    def _search(self, ref: str, fields: Mapping[str, str]) -> Iterator[base.LegacyEvent]:
+        query = for_person(fields, self._dialect)
+        if uin := fields.get("address") or fields.get("uin"):
+            query = None
+            with suppress(InvalidAddress):
+                query = for_uin(icq.Meta.SEARCH_BY_UIN, self._traits.canonical(uin))
+        if query is None:  # that is nobody
             yield base.CommandDone(ref, ())
+        else:
+            self._lookups.search(ref, query)
 
     def _edit(self, command: base.LegacyCommand) -> Iterator[base.LegacyEvent]:
         """Change the contact list."""

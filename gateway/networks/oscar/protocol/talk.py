@@ -127,6 +127,10 @@ class Dialect:
     def loose(self, data: bytes) -> str:
         return plain(decode_loose(data, self.code_page))
 
+    def written(self, text: str) -> bytes:
+        """Return a text as it is where no charset is said."""
+        return text.encode(self.code_page, "replace")
+
     def part(self, text: str, other: str) -> Part:
         body = to_html(text) if self.is_html(other) else text.replace("\r\n", "\n")
         if self.strips_html and self.own_is_uin and has_markup(body):

@@ -38,8 +38,12 @@ class Meta(IntEnum):
     SHORT_INFO_QUERY = 0x04BA
     FULL_INFO_QUERY = 0x04D0
     FULL_INFO_QUERY_OLD = 0x04B2
+    SEARCH_BY_NAME = 0x0515
     SEARCH_BY_UIN = 0x051F
+    SEARCH_BY_EMAIL = 0x0529
+    WHITE_PAGES = 0x055F
     SEARCH_BY_UIN_TLV = 0x0569
+    SEARCH_BY_EMAIL_TLV = 0x0573
     SET_PERMISSIONS = 0x0424
     SET_INFO = 0x0C3A
 
@@ -169,6 +173,22 @@ class ForUinTlv:
 
 
 @attrs.frozen
+class ForName:
+    """The data of `SEARCH_BY_NAME`; what is empty does not count."""
+
+    first: Terminated
+    last: Terminated
+    nick: Terminated
+
+
+@attrs.frozen
+class ForEmail:
+    """The data of `SEARCH_BY_EMAIL`."""
+
+    email: Terminated
+
+
+@attrs.frozen
 class ShortInfo:
     """The data of `SHORT_INFO`; `open` 0: to be added, he has to be asked."""
 
@@ -202,6 +222,19 @@ class BasicInfo:
     web_aware: U8 = 0
     direct: U8 = 0
     hides_email: Annotated[int, Lenient(U8_FIELD, 0)] = 0
+
+
+@attrs.frozen
+class MoreInfo:
+    """The data of `MORE_INFO`, as far as it is of use; a day that is not known is 0."""
+
+    age: Le16
+    gender: U8
+    homepage: Terminated
+    birth_year: Le16 = 0
+    birth_month: U8 = 0
+    birth_day: U8 = 0
+    left: Rest = b""
 
 
 @attrs.frozen
