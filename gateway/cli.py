@@ -56,9 +56,15 @@ def init(
     directory: Annotated[
         Path, typer.Argument(help="Where to put balcony.toml and the key.")
     ] = Path(),
+    network: Annotated[
+        str, typer.Option(help="The network to begin with. Default: emu, the emulated service's.")
+    ] = "",
 ) -> None:
     """Write a commented configuration to start from, and the key that seals credentials."""
     config, key = directory / FILE_NAME, directory / "balcony.key"
+    text = sample_config()
+    if network:
+        text = sample_config(jid=f"{network}.example.net", network=network)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if config.exists():
@@ -67,7 +73,7 @@ def init(
             Sealer.create_key_file(key)
             out.print(f"wrote {key}\n  keep a copy: without it no stored password can be read")
         config.touch(mode=0o600, exist_ok=False)  # it may hold a component's secret
-        config.write_text(sample_config(), encoding="utf-8")
+        config.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise ConfigurationError(f"cannot write to {directory}: {exc.strerror}") from exc
     out.print(f"wrote {config}\n  edit it, then: balcony check --config {config}")

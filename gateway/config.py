@@ -434,9 +434,14 @@ def sample_config(
     network: str = "emu",
     service: Mapping[str, str | int | float | bool] | None = None,
 ) -> str:
-    """Return a commented file to start from; with the sample's secret, `load` refuses it."""
-    settings = service or {"host": "127.0.0.1", "port": 4000, "tls": "off"}
+    """Return a commented file to start from; with the sample's secret, `load` refuses it.
+
+    Without `service`, it has what the network shows. Raises `ConfigurationError` for a network that
+    is not there.
+    """
+    settings = load_network(network).description.sample if service is None else service
     lines = "\n".join(f"{key} = {_toml(value)}" for key, value in settings.items())
+    file = f"{jid.partition('.')[0]}.secret"
     return f"""\
 # Balcony's configuration: the least it needs. docs/configuration.md has every key.
 # Relative paths count from this file. 'balcony check' says whether it can be used.
@@ -449,7 +454,7 @@ key_file = "balcony.key"   # seals the users' passwords; keep a copy apart from 
 jid = {_toml(jid)}   # the gateway's own name, as the XMPP server has it
 domain = {_toml(domain)}   # that server's domain
 server = {_toml(server)}   # where the server waits for components
-secret = {_toml(secret)}   # as in the server; or: secret_file = "aim.secret"
+secret = {_toml(secret)}   # as in the server; or: secret_file = {_toml(file)}
 network = {_toml(network)}
 
 [component.service]   # where the legacy service is, and what else its network asks for

@@ -210,6 +210,7 @@ class Description:
     instructions: str
     fields: tuple[Field, ...]
     capabilities: Capabilities
+    sample: Mapping[str, str | int | float | bool] = attrs.field(factory=dict)  # settings to edit
 
 
 # --- what the network tells -------------------------------------------------------------------

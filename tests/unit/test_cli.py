@@ -16,6 +16,7 @@ import pytest
 from gateway import __version__, cli
 from gateway.config import sample_config
 from gateway.host import RealHost
+from gateway.networks import NETWORKS
 from gateway.store.sealing import Sealer
 
 START_SECONDS = 20
@@ -76,6 +77,23 @@ def test_init_makes_a_configuration_and_a_key_that_only_their_owner_can_read(
     for name in ("balcony.toml", "balcony.key"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     Sealer.from_file(RealHost(), folder / "balcony.key")
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_init_writes_what_a_network_needs(balcony: Balcony, tmp_path: Path, name: str) -> None:
+    config = tmp_path / "balcony.toml"
+    assert balcony("init", tmp_path, "--network", name).code == 0
+    config.write_text(config.read_text().replace('"change-me"', '"s3cret"'))
+    said = balcony("check", "--config", config)
+    assert (said.code, said.err) == (0, "")
+    assert f"{name}.example.net: network {name}, XMPP server 127.0.0.1:5347" in said.out
+
+
+def test_init_knows_which_networks_there_are(balcony: Balcony, tmp_path: Path) -> None:
+    said = balcony("init", tmp_path / "new", "--network", "pigeon")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("balcony: unknown network 'pigeon'; there are: ")
+    assert not (tmp_path / "new").exists()
 
 
 def test_init_overwrites_nothing(balcony: Balcony, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ class EmuNetwork:
             Field(name="password", label="Password", secret=True),
         ),
         capabilities=CAPABILITIES,
+        sample={"host": "127.0.0.1", "port": 4000, "tls": "off"},
     )
 
     def __init__(self, host: Host, settings: object) -> None:

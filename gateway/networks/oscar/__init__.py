@@ -210,6 +210,7 @@ class Aim(Oscar):
             Field(name="password", label="Password", secret=True),
         ),
         capabilities=AIM_CAPABILITIES,
+        sample={"preset": "open-oscar-server", "host": "oscar.example.org", "tls": "off"},
     )
 
     @staticmethod
@@ -232,6 +233,7 @@ class Icq(Oscar):
             Field(name="password", label="Password", secret=True),
         ),
         capabilities=ICQ_CAPABILITIES,
+        sample={"preset": "open-oscar-server", "host": "oscar.example.org", "tls": "off"},
     )
 
     @staticmethod
