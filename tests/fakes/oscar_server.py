@@ -4,7 +4,6 @@ It takes everybody in and answers what a sign-on asks. A test says more by `scri
 or by `bos.raw`; what clients said is in `heard`.
 """
 
-import contextlib
 import hashlib
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -92,6 +91,7 @@ class Connection:
         self.stream = stream
         self.server = server
         self.is_bos = False
+        self.is_over = False  # the client is gone, as far as writing to it has shown
         self._sequence = 0
         self._buffer = b""
         self._writing = trio.Lock()
@@ -102,9 +102,11 @@ class Connection:
         await self.raw(head + payload)
 
     async def raw(self, data: bytes) -> None:
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        try:
             async with self._writing:
                 await self.stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.is_over = True
 
     async def snac(
         self,
@@ -155,6 +157,7 @@ class OscarServer:
         self.bos_address = b"oscar.example:5190"
         self.silent = False  # hears, and answers nothing
         self.refuses = False  # takes no connections
+        self.greetings: int | None = None  # so many connections are greeted; None: all
         self._news = trio.Event()
 
     @property
@@ -175,7 +178,10 @@ class OscarServer:
         connection = Connection(stream, self)
         self.connections.append(connection)
         try:
-            await connection.flap(1, h("00000001"))
+            if self.greetings is None or self.greetings > 0:
+                await connection.flap(1, h("00000001"))
+            if self.greetings:
+                self.greetings -= 1
             while (frame := await connection.read()) is not None:
                 channel, payload = frame
                 heard = self._note(channel, payload)
@@ -200,13 +206,19 @@ class OscarServer:
         return heard
 
     async def _answer(self, connection: Connection, heard: Heard) -> None:
-        script = self.script.get((heard.group, heard.subtype), None)
-        if script is not None:
-            await script(connection, heard)
-        elif (heard.group, heard.subtype) == (0, 1):
-            await self._signed_on(connection, heard)
-        elif (answer := _ANSWERS.get((heard.group, heard.subtype))) is not None:
-            await answer(self, connection, heard)
+        number = heard.group, heard.subtype
+        await self.script.get(number, self.usual(*number))(connection, heard)
+
+    def usual(self, group: int, subtype: int) -> "Script":
+        """Return what answers this where no script does."""
+
+        async def answer(connection: Connection, heard: Heard) -> None:
+            if (group, subtype) == (0, 1):
+                await self._signed_on(connection, heard)
+            elif (usual := _ANSWERS.get((group, subtype))) is not None:
+                await usual(self, connection, heard)
+
+        return answer
 
     async def _signed_on(self, connection: Connection, heard: Heard) -> None:
         tlvs = heard.tlvs(4)

@@ -191,14 +191,15 @@ def redirected(server: Server, told: str, tls: int) -> Address:
     if ignores or not told:
         return here
     host, port = _host_and_port(told, here.port)
-    allowed = {_folded(one) for one in (here.host, *server.allow_hosts)}
-    if _folded(host) not in allowed:
+    allowed = {_folded(one): one for one in (*server.allow_hosts, here.host)}
+    if (known := allowed.get(_folded(host))) is None:
         raise RemoteProtocolError(
             f"{here} sends us to {told[:100]!r}, which allow_hosts does not name"
         )
     if here.tls and not tls:
         raise RemoteProtocolError(f"{here} sends us to {told[:100]!r}, where there is no TLS")
-    return Address(host, port, tls=here.tls or tls in (1, 2))
+    # In the operator's spelling: there is more than one, and not each of them can be dialled.
+    return Address(known, port, tls=here.tls or tls in (1, 2))
 
 
 def _host_and_port(told: str, usual_port: int) -> tuple[str, int]:
@@ -208,7 +209,8 @@ def _host_and_port(told: str, usual_port: int) -> tuple[str, int]:
     host = host.removeprefix("[").removesuffix("]")
     if not port:
         return host, usual_port
-    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) <= MAX_PORT or not host:
+    is_number = port.isascii() and port.isdigit() and len(port) <= len(str(MAX_PORT))
+    if not host or not is_number or not 0 < int(port) <= MAX_PORT:
         raise RemoteProtocolError(f"{told[:100]!r} is no address")
     return host, int(port)
 

@@ -233,10 +233,12 @@ def test_a_redirect_in_tls_stays_in_tls() -> None:
 @pytest.mark.parametrize(
     ("told", "address"),
     [
-        ("OSCAR.EXAMPLE.:1", Address("OSCAR.EXAMPLE.", 1)),
+        ("OSCAR.EXAMPLE.:1", Address("oscar.example", 1)),
+        ("oscar.example..:1", Address("oscar.example", 1)),
+        ("]oscar.example[", Address("oscar.example", 5190)),
         ("[::1]", Address("::1", 5190)),
         ("::1", Address("::1", 5190)),
-        ("[0:0::1]:7", Address("0:0::1", 7)),
+        ("[0:0::1]:7", Address("::1", 7)),
     ],
 )
 def test_addresses_are_compared_by_what_they_mean(told: str, address: Address) -> None:
@@ -245,7 +247,11 @@ def test_addresses_are_compared_by_what_they_mean(told: str, address: Address) -
 
 @pytest.mark.parametrize(
     "told", ["oscar.example:0", "oscar.example:65536", "oscar.example:\u0661", ":5190", "[]:1",
-             "oscar.example:" + "9" * 5_000]
+             "oscar.example:" + "9" * 5_000, "oscar.example:00001" + "9" * 5_000,
+             "oscar.example:000001", "oscar.example :1", " oscar.example", "oscar.example\0",
+             "oscar.example\0.evil.example:1", "127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1",
+             "::1%lo", "oscar.example@evil.example", "evil.example/oscar.example",
+             "\udcffoscar.example", "oscar.example:1:2", "localhost", ".", "\n"]
 )  # fmt: skip
 def test_what_is_no_address_is_told_so(told: str) -> None:
     with pytest.raises(RemoteProtocolError):

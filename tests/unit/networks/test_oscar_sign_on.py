@@ -223,9 +223,9 @@ async def test_a_service_without_feedbag_can_do_less(autojump_clock: MockClock) 
     ("told", "settings", "where"),
     [
         (b"oscar.example:5191", {}, "oscar.example:5191"),
-        (b"OSCAR.example", {"port": 4000}, "OSCAR.example:4000"),
+        (b"OSCAR.example", {"port": 4000}, "oscar.example:4000"),
         (b"10.1.2.3:5190", {"allow_hosts": ("10.1.2.3",)}, "10.1.2.3:5190"),
-        (b"[fe80::1]:5190", {"allow_hosts": ("fe80:0::1",)}, "[fe80::1]:5190"),
+        (b"[fe80::1]:5190", {"allow_hosts": ("fe80:0::1",)}, "[fe80:0::1]:5190"),
         (b"10.1.2.3:5190", {"redirect": "ignore"}, "oscar.example:5190"),
         (b"10.1.2.3:5190", {"tls": "on"}, "oscar.example:5190"),
         (b"", {}, "oscar.example:5190"),

@@ -65,6 +65,7 @@ class Entering:
         self._several = SEVERAL if several else ONLY_ONE
         self._learn = learn
         self._needed: set[type[Body]] = set()
+        self._says_who_we_are = False  # it has answered the question once
         self.groups: tuple[int, ...] = ()
         self.step = Step.HELLO
 
@@ -82,8 +83,8 @@ class Entering:
         if self.step is not Step.HOST:
             raise RemoteProtocolError(f"the list of food groups came while {self.step.value}")
         self.step = Step.VERSIONS
-        self.groups = groups
-        versions = [general.Version(one, VERSIONS[one]) for one in groups if one in VERSIONS]
+        self.groups = tuple(one for one in VERSIONS if one in set(groups))
+        versions = [general.Version(one, VERSIONS[one]) for one in self.groups]
         self._requests.say(general.ClientVersions(tuple(versions)))
 
     def host_versions(self) -> None:
@@ -92,6 +93,8 @@ class Entering:
             self._requests.ask(general.RateQuery(), self._rates, nothing)
 
     def _rates(self, snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+        if self.step is not Step.RATES:
+            return iter(())
         if isinstance(snac.body, general.RateParameters):
             limits = self._requests.outbox.limits
             limits.learn(snac.body, at.seconds)
@@ -116,6 +119,7 @@ class Entering:
 
         def answer(snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
             if not isinstance(snac.body, Error):
+                self._says_who_we_are |= isinstance(snac.body, general.OwnInfo)
                 self._learn(snac.body)
             elif isinstance(query, feedbag.FeedbagQuery):  # as empty it would be believed
                 raise ConnectionLost(f"the service refuses the contact list ({snac.body.code})")
@@ -149,7 +153,6 @@ class Entering:
         tools = [
             general.Tool(one, VERSIONS[one], TOOL, ICQ_TOOL_VERSION if one == ICQ else TOOL_VERSION)
             for one in self.groups
-            if one in VERSIONS
         ]
         say(general.ClientOnline(tuple(tools)))
 
@@ -158,6 +161,8 @@ class Entering:
             return iter(())
 
         def expire() -> Iterator[base.LegacyEvent]:
+            if self._says_who_we_are:
+                raise ConnectionLost("the service stopped answering at the end of the sign-on")
             self.step = Step.DONE
             return iter(())
 

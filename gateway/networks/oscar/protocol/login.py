@@ -21,6 +21,7 @@ from gateway.networks.oscar.wire import (
 Variant = Literal["md5", "md5-old", "roasted"]
 
 MAX_SECRET_BYTES = 1_000
+MAX_COOKIE_BYTES = 8_000  # they have 256, and have to fit a frame of ours
 ICQ_SECRET_LENGTH = 8  # what old services kept of a password
 
 ONLY_ONE, SEVERAL = 3, 1  # both say that we could be on several times
@@ -87,6 +88,7 @@ class Login:
         self._several = SEVERAL if several else ONLY_ONE
         self._retry_seconds = retry_seconds
         self._greeted = False
+        self._challenged = variant == "roasted"  # there is nothing to be answered then
         self._requests = 0
         self.outgoing: list[Packet] = []
         self.ticket: Ticket | None = None
@@ -97,7 +99,8 @@ class Login:
             case SignOn() if not self._greeted:
                 self._greeted = True
                 self._greet()
-            case Snac(body=login.Challenge(key=key)):
+            case Snac(body=login.Challenge(key=key)) if self._greeted and not self._challenged:
+                self._challenged = True
                 self._answer(key)
             case Snac(body=login.LoginReply() as result):
                 self._take(result)
@@ -147,6 +150,8 @@ class Login:
 
     def _take(self, result: login.LoginReply | SignOff) -> None:
         if result.cookie is not None:
+            if len(result.cookie) > MAX_COOKIE_BYTES:
+                raise RemoteProtocolError(f"a cookie of {len(result.cookie)} bytes")
             self.ticket = Ticket(
                 plain(result.name or self._name),
                 result.cookie,

@@ -169,7 +169,7 @@ class Lookups:
             else:
                 yield base.CommandFailed(ref, Reason.UNREACHABLE, NO_ANSWER)
 
-        number = self._requests.expect(refused, expire)
+        number = self._requests.expect(icq.IcqQuery, refused, expire)
         sequence = self._sequence(number)
         self._questions[sequence] = _Question(number, answers, result)
         self._requests.put(Snac(self.envelope(icq.Command.META_QUERY, number, query), number), ref)

@@ -59,9 +59,12 @@ class Mail:
         """Take the service's word for a piece."""
         yield from self._sendings.accepted(cookie)
 
-    def refused_by_client(self, cookie: bytes) -> Iterator[base.LegacyEvent]:
-        text = "The contact's client cannot take this."
-        yield from self._sendings.failed(cookie, Reason.UNSUPPORTED, text)
+    def refused_by_client(self, address: str, cookie: bytes) -> Iterator[base.LegacyEvent]:
+        """Take the word of the one a message went to; others can guess what cookie it has."""
+        sending = self._sendings.find(cookie)
+        if sending is not None and sending.to == address:
+            text = "The contact's client cannot take this."
+            yield from self._sendings.failed(cookie, Reason.UNSUPPORTED, text)
 
     def cancelled(self, ref: str) -> None:
         """Forget a message whose sender gave up; what was written may arrive."""

@@ -37,7 +37,8 @@ def canonical_uin(text: str) -> str:
 
 
 def is_uin(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+    """Say whether a name is a number as ICQ has them: other names may be all digits, too."""
+    return _UIN.fullmatch(name) is not None and int(name) <= LAST_UIN
 
 
 def plain(text: str) -> str:

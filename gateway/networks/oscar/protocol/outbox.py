@@ -6,10 +6,12 @@ import attrs
 
 from gateway.errors import ConnectionLost
 from gateway.networks import base
-from gateway.networks.oscar.protocol.rates import UNLIMITED, RateLimits
+from gateway.networks.oscar.protocol.rates import RateLimits
 from gateway.networks.oscar.wire import Packet, Snac, number_of
 
 MAX_WAITING = 5_000
+MAX_SPARE = 300
+CONTROL = -1  # the class of what waits for no class, and for no pause
 
 
 @attrs.define(eq=False)
@@ -56,6 +58,10 @@ class Outbox:
         """Add a packet that may wait until its class has room to spare; its owner bounds them."""
         self._spare.append(outgoing)
 
+    @property
+    def may_spare(self) -> bool:
+        return len(self._spare) < MAX_SPARE
+
     def pause(self) -> None:
         """Hold all SNACs; keepalives and the goodbye go all the same."""
         self._is_paused = True
@@ -65,9 +71,12 @@ class Outbox:
 
     def drop(self, ref: str) -> list[Outgoing]:
         """Forget what waits for a command, and return it."""
-        found = [one for queue in self._waiting.values() for one in queue if one.ref == ref]
-        for one in found:
-            one.dropped = True
+        found = []
+        for class_id, queue in self._waiting.items():
+            here = [one for one in queue if one.ref == ref]
+            if here:
+                found += here
+                self._waiting[class_id] = deque(one for one in queue if one.ref != ref)
         del self._refs[ref]
         return found
 
@@ -79,37 +88,35 @@ class Outbox:
         """Return the next packet that may go now, if any; it counts as sent."""
         best: deque[Outgoing] | None = None
         for class_id, queue in self._waiting.items():
-            self._shorten(queue)
             if not queue or self._wait(class_id, now) > 0:
                 continue
             if best is None or queue[0].number < best[0].number:
                 best = queue
         if best is None:
-            self._shorten(self._spare)
+            self._shorten_spare()
             if not self._spare or self._spare_wait(now) > 0:
                 return None
             best = self._spare
         outgoing = best.popleft()
-        self._refs[outgoing.ref] -= 1
-        if self._refs[outgoing.ref] <= 0:
-            del self._refs[outgoing.ref]
+        if best is not self._spare:
+            self._refs[outgoing.ref] -= 1
+            if self._refs[outgoing.ref] <= 0:
+                del self._refs[outgoing.ref]
         self.limits.sent(self._class_of(outgoing), now)
         return outgoing
 
     def wait(self, now: float) -> float:
         """Return in how many seconds something may go; infinity: nothing waits."""
-        for queue in (*self._waiting.values(), self._spare):
-            self._shorten(queue)
+        self._shorten_spare()
         waits = [self._wait(class_id, now) for class_id, queue in self._waiting.items() if queue]
         if self._spare:
             waits.append(self._spare_wait(now))
         return min(waits, default=float("inf"))
 
     def _wait(self, class_id: int, now: float) -> float:
-        first = self._waiting[class_id][0]
-        if self._is_held(first):
-            return float("inf")
-        return self.limits.wait(class_id, now)
+        if class_id == CONTROL:
+            return 0.0
+        return float("inf") if self._is_paused else self.limits.wait(class_id, now)
 
     def _spare_wait(self, now: float) -> float:
         class_id = self._class_of(self._spare[0])
@@ -117,14 +124,11 @@ class Outbox:
             return float("inf")
         return self.limits.wait(class_id, now, spare=True)
 
-    def _is_held(self, outgoing: Outgoing) -> bool:
-        return self._is_paused and isinstance(outgoing.packet, Snac) and not outgoing.is_urgent
-
-    def _shorten(self, queue: deque[Outgoing]) -> None:
-        while queue and queue[0].dropped:
-            queue.popleft()
+    def _shorten_spare(self) -> None:
+        while self._spare and self._spare[0].dropped:
+            self._spare.popleft()
 
     def _class_of(self, outgoing: Outgoing) -> int:
         if not isinstance(outgoing.packet, Snac) or outgoing.is_urgent:
-            return UNLIMITED
+            return CONTROL
         return self.limits.class_of(*number_of(outgoing.packet.body))

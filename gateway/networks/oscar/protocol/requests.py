@@ -1,6 +1,6 @@
 """What was asked of the service and is not answered yet, and how packets get on their way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
 import attrs
@@ -8,17 +8,55 @@ import attrs
 from gateway.networks import base
 from gateway.networks.oscar.protocol.moment import Moment
 from gateway.networks.oscar.protocol.outbox import Outbox, Outgoing
-from gateway.networks.oscar.wire import MORE, Body, Packet, Snac
+from gateway.networks.oscar.wire import (
+    MORE,
+    Body,
+    Error,
+    Packet,
+    Snac,
+    feedbag,
+    general,
+    group_of,
+    icq,
+    messages,
+    people,
+)
 
 Answer = Callable[[Snac, Moment], Iterator[base.LegacyEvent]]
 Expire = Callable[[], Iterator[base.LegacyEvent]]
 
+# What answers what, beside an error of the same food group. A service may number what it says
+# unasked as it likes, even as we do.
+_ANSWERS: Mapping[type[Body], type[Body]] = {
+    general.RateQuery: general.RateParameters,
+    general.OwnInfoQuery: general.OwnInfo,
+    general.ServiceQuery: general.ServiceReply,
+    people.LocateRightsQuery: people.LocateRights,
+    people.BuddyRightsQuery: people.BuddyRights,
+    people.PermitRightsQuery: people.PermitRights,
+    people.InfoQuery: people.InfoReply,
+    messages.ParametersQuery: messages.Parameters,
+    messages.Send: messages.HostAck,
+    feedbag.FeedbagRightsQuery: feedbag.FeedbagRights,
+    feedbag.FeedbagQuery: feedbag.Feedbag,
+    feedbag.AddItems: feedbag.EditResults,
+    feedbag.UpdateItems: feedbag.EditResults,
+    feedbag.DeleteItems: feedbag.EditResults,
+    icq.IcqQuery: icq.IcqReply,
+}
+
 
 @attrs.define(eq=False)
 class _Request:
+    kind: type[Body]
     answer: Answer
     expire: Expire
     deadline: float | None  # None: from when it was written
+
+    def is_answered_by(self, body: Body) -> bool:
+        if isinstance(body, Error):
+            return body.group == group_of(self.kind)
+        return isinstance(body, _ANSWERS[self.kind])
 
 
 class Requests:
@@ -53,25 +91,30 @@ class Requests:
         """Send something ahead of all that waits."""
         self.outbox.put(Outgoing(Snac(body, self.number()), is_urgent=True))
 
+    def say_at_leisure(self, body: Body) -> None:
+        """Send something when there is room to spare, unless too much waits for that."""
+        if self.outbox.may_spare:
+            self.outbox.put_spare(Outgoing(Snac(body, self.number())))
+
     def finish(self, ref: str, body: Body, result: object = None) -> None:
         """Send what a command comes to: it is done when that is written."""
         self.put(Snac(body, self.number()), ref, (base.CommandDone(ref, result),))
 
     def ask(self, body: Body, answer: Answer, expire: Expire, ref: str = "") -> None:
         """Send what has to be answered in time."""
-        self.put(Snac(body, self.expect(answer, expire)), ref)
+        self.put(Snac(body, self.expect(type(body), answer, expire)), ref)
 
     def ask_at_leisure(self, body: Body, answer: Answer, expire: Expire) -> tuple[int, Outgoing]:
         """Send something when there is room to spare, and wait for its answer then."""
-        number = self.expect(answer, expire)
+        number = self.expect(type(body), answer, expire)
         outgoing = Outgoing(Snac(body, number))
         self.outbox.put_spare(outgoing)
         return number, outgoing
 
-    def expect(self, answer: Answer, expire: Expire) -> int:
+    def expect(self, kind: type[Body], answer: Answer, expire: Expire) -> int:
         """Return the number of a request that its owner sends himself."""
         number = self.number()
-        self._pending[number] = _Request(answer, expire, None)
+        self._pending[number] = _Request(kind, answer, expire, None)
         return number
 
     def hurry(self, number: int, at: Moment) -> None:
@@ -100,7 +143,7 @@ class Requests:
     def answered(self, snac: Snac, at: Moment) -> Iterator[base.LegacyEvent] | None:
         """Give an answer to whoever waits for it; None: nobody does."""
         request = self._pending.get(snac.request)
-        if request is None:
+        if request is None or not request.is_answered_by(snac.body):
             return None
         if not snac.flags & MORE:
             del self._pending[snac.request]

@@ -48,6 +48,9 @@ from gateway.networks.oscar.wire import (
 MAX_UNANSWERED = 1_000
 MAX_WAITING_ICONS = 200
 MAX_DECISIONS = 1_000
+MAX_EARLY_STATES = 20_000  # before the user is shown
+MAX_EARLY_VALUES = 1_000
+MAX_UNUSABLE = 10  # names of one SNAC that are told to be so
 ELSEWHERE, DELETED = 0x0001, 0x0002  # why a session ended
 SYSTEM_SENDER = "OOS System Msg"
 UNKNOWN_TIME = datetime(1997, 1, 1, tzinfo=UTC)  # it was kept, and nobody knows since when
@@ -110,6 +113,7 @@ class Session:
         self._own_address = own_address
         self._dialect = dialect
         self._early: list[base.LegacyEvent] = []
+        self._early_values = 0
         self._has_list = False
         self._roster = Roster(traits.canonical)
         self._edits = edits.Edits(self._roster)
@@ -208,7 +212,7 @@ class Session:
                 self._presences.forget(event.address)
         if self._has_list:
             return told
-        self._early += told
+        self._hold(told)
         if self._entering.step is not Step.DONE:
             return []
         self._has_list = True  # what was kept comes behind the list
@@ -218,6 +222,13 @@ class Session:
             self._say_icq(icq.Command.OFFLINE_QUERY)
         early, self._early = self._early, []
         return [self._roster.whole(), *early]
+
+    def _hold(self, events: list[base.LegacyEvent]) -> None:
+        self._early += events
+        self._early_values += sum(not isinstance(one, base.PresenceChanged) for one in events)
+        states = len(self._early) - self._early_values
+        if self._early_values > MAX_EARLY_VALUES or states > MAX_EARLY_STATES:
+            raise ConnectionLost("the service sends faster than it signs the user on")
 
     def _learn(self, body: Body) -> None:
         """Take what the sign-on brings to light."""
@@ -230,13 +241,16 @@ class Session:
                 most = self._traits.message_bytes or min(told, talk.MOST_BYTES)
                 self._mail.max_bytes = max(most, talk.LEAST_BYTES)
             case feedbag.Feedbag(items=items):
-                self._early += self._roster.put(items)
+                self._hold(self._roster.put(items)[:MAX_UNUSABLE])
 
     def _ended(self, packet: SignOff) -> Exception:
         """Say why the service ended the session."""
         retry_seconds = self._traits.retry_seconds
         if packet.error is not None:
-            return refusal(packet.error, retry_seconds)
+            refused = refusal(packet.error, retry_seconds)
+            if not self._has_list:
+                return refused
+            return SignedOff(refused.reason, refused.text, refused.retry_after)
         text = plain(packet.text or "")
         reason: Refusal | None = None
         retry_after = None
@@ -288,8 +302,8 @@ class Session:
                 yield from self._named(name, _then(_typing, event))
             case messages.HostAck(cookie=cookie):
                 yield from self._mail.accepted(cookie)
-            case messages.ClientError(cookie=cookie, reason=1 | 2):
-                yield from self._mail.refused_by_client(cookie)
+            case messages.ClientError(cookie=cookie, name=name, reason=1 | 2):
+                yield from self._named(name, _then(self._mail.refused_by_client, cookie))
             case messages.MissedMessages(missed=missed):
                 for one in missed:
                     why = _MISSED.get(one.reason, f"code {one.reason}")
@@ -304,7 +318,7 @@ class Session:
         """Take what concerns the contact list, changed elsewhere, and authorisations."""
         match body:
             case feedbag.AddItems(items=items) | feedbag.UpdateItems(items=items):
-                yield from self._roster.put(items)
+                yield from self._roster.put(items)[:MAX_UNUSABLE]
                 yield from self._list_changes()
             case feedbag.DeleteItems(items=items):
                 self._roster.remove(items)
@@ -372,7 +386,8 @@ class Session:
             return
         if cancel is not None:
             cookie, channel = message.cookie, message.channel
-            self.requests.say(messages.Send(cookie=cookie, channel=channel, to=sender, data=cancel))
+            answer = messages.Send(cookie=cookie, channel=channel, to=sender, data=cancel)
+            self.requests.say_at_leisure(answer)
         stored = None
         if (sent_at := talk.utc(message.sent_at)) is not None:
             parts = (sender, message.cookie, message.sent_at, message.text, message.data)
@@ -426,8 +441,9 @@ class Session:
 
     def _decided(self, address: str, *, granted: bool) -> Iterator[base.LegacyEvent]:
         if not granted:
-            self._roster.refused.add(address)
-            yield from self._list_changes()
+            if address in self._roster:
+                self._roster.refused.add(address)
+                yield from self._list_changes()
         elif self._roster.awaits_authorisation(address):
             yield from self._edits.start("", edits.authorised(self._roster, address))
 

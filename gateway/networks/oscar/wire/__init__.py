@@ -72,6 +72,7 @@ from gateway.networks.oscar.wire.snac import (
     Unknown,
     decode_snac,
     encode_snac,
+    group_of,
     known_bodies,
     number_of,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "encode_snac",
     "feedbag",
     "general",
+    "group_of",
     "html",
     "icons",
     "icq",

@@ -113,6 +113,11 @@ def number_of(body: Body) -> tuple[int, int]:
     return kind.group, kind.subtype
 
 
+def group_of(kind: type[Body]) -> int:
+    """Return the food group of a kind of body that is known."""
+    return _BY_CLASS[kind].group
+
+
 def decode_snac(payload: bytes) -> Snac:
     """Read what stands in a frame of channel 2. Raises `RemoteProtocolError`."""
     if len(payload) < _HEADER.size:
