@@ -424,7 +424,9 @@ async def test_icq_clients_that_say_so_get_html(icq: Control, on: SignOn) -> Non
         await one.send("04/06", im("10002", "<HTML><BODY>1 &lt; 2 &lt;b&gt; &amp;c.</BODY></HTML>"))
         assert b"<HTML><BODY>1 &lt; 2 &lt;b&gt; &amp;c.</BODY></HTML>" in (await two.next()).data
         await two.send("04/06", im("10001", "<HTML><BODY>&lt;b&gt;?</BODY></HTML>"))
-        assert (await one.expect("04/07")).data.endswith(b"\0\0\0\0<b>?" + bytes.fromhex("000b 0000"))
+        assert (await one.expect("04/07")).data.endswith(
+            b"\0\0\0\0<b>?" + bytes.fromhex("000b 0000")
+        )
     assert [each.fields["text"] for each in icq.arrived(kind="message")] == [
         "1 < 2 <b> &c.",
         "<b>?",

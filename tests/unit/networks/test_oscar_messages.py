@@ -1,8 +1,11 @@
 """Messages, both ways, and what was kept."""
 
 import struct
-from datetime import UTC, datetime
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -25,6 +28,7 @@ from tests.contract.harness import next_event
 from tests.fakes.oscar_server import (
     Connection,
     Heard,
+    OscarHost,
     h,
     im,
     name8,
@@ -32,6 +36,7 @@ from tests.fakes.oscar_server import (
     user,
 )
 from tests.unit.networks.oscar_scene import (
+    Scene,
     aim,
     ask_of,
     envelope,
@@ -224,7 +229,9 @@ async def test_a_message_is_read_in_its_charset(
 ) -> None:
     async with aim() as scene, signed_on(scene) as client:
         await scene.server.bos.snac(4, 7, body)
-        assert await client.receive() == MessageReceived(
+        got = await next_event(client, MessageReceived)
+        assert got.legacy_id is not None
+        assert attrs.evolve(got, legacy_id=None) == MessageReceived(
             conversation="juliet", sender="juliet", text=text
         )
 
@@ -284,6 +291,68 @@ async def test_an_invitation_to_what_we_cannot_do_is_declined(autojump_clock: Mo
         answer = await scene.server.hear(4, 6)
         assert answer.body[:17] == b"87654321" + h("0002") + name8("Juliet")
         assert answer.tlvs(17)[5] == h("0001") + b"87654321" + chat + h("000b 0002 0001")
+
+
+NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
+COOKIE = b"\1\2\3\4\5\6\7\x08"
+
+
+async def ids_of(scene: Scene, *bodies: bytes) -> list[str | None]:
+    """Say messages; return the ids under which they come."""
+    async with signed_on(scene) as client:
+        for body in bodies:
+            await scene.server.bos.snac(4, 7, body)
+        return [(await next_event(client, MessageReceived)).legacy_id for _ in bodies]
+
+
+@pytest.mark.parametrize("network", [aim, icq])
+async def test_a_message_that_comes_again_has_the_same_id(
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    network: Callable[[], AbstractAsyncContextManager[Scene]],
+) -> None:
+    """Some services repeat as stored what they are not sure to have delivered."""
+    monkeypatch.setattr(OscarHost, "now", lambda _: NOON)
+    live = im("10 002", b"Hi", cookie=COOKIE)
+    stored = im("10002", b"Hi", tlv(0x16, struct.pack(">I", int(NOON.timestamp()))), cookie=COOKIE)
+    async with network() as scene:
+        first = await ids_of(scene, live, stored, live)
+        again = await ids_of(scene, stored)
+    assert first[0] is not None
+    assert {*first, *again} == {first[0]}
+
+
+async def test_messages_that_are_alike_are_not_the_same(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = [NOON]
+    monkeypatch.setattr(OscarHost, "now", lambda _: moment[0])
+    hi = im("Juliet", b"Hi", cookie=COOKIE)
+    async with aim() as scene:
+        others = (
+            im("Juliet", b"Ho", cookie=COOKIE[::-1]),
+            im("Juliet", b"Hi", cookie=b"another!"),
+            im("Nurse", b"Hi", cookie=COOKIE),
+        )
+        ids = await ids_of(scene, hi, *others)
+        moment[0] += timedelta(hours=1)  # a client that begins to count anew
+        ids += await ids_of(scene, hi)
+        assert None not in ids
+        assert len({*ids}) == 5
+
+
+async def test_cookies_that_are_always_the_same_name_nothing(autojump_clock: MockClock) -> None:
+    stored = tlv(0x16, h("65000000"))
+    async with aim() as scene:
+        for cookie in (bytes(8), b"\xff" * 8):
+            hi = im("Juliet", b"Hi", cookie=cookie)
+            assert await ids_of(scene, hi, hi) == [None, None]
+        first, *rest = [im("Juliet", text, cookie=COOKIE) for text in (b"Hi", b"Ho", b"Ho")]
+        named, *nameless = await ids_of(scene, first, *rest)
+        assert named is not None
+        assert nameless == [None, None]
+        kept = [im("Juliet", text, stored, cookie=bytes(8)) for text in (b"Hi", b"Ho")]
+        assert len({*(await ids_of(scene, *kept)), None}) == 3
 
 
 async def test_stored_messages_have_their_time_and_an_id(autojump_clock: MockClock) -> None:

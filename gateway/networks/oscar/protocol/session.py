@@ -28,6 +28,7 @@ from gateway.networks.oscar.protocol.outbox import Outgoing
 from gateway.networks.oscar.protocol.presence import OwnPresence, Presences
 from gateway.networks.oscar.protocol.requests import Requests
 from gateway.networks.oscar.protocol.roster import Roster
+from gateway.networks.oscar.protocol.values import LIVE, Value
 from gateway.networks.oscar.wire import (
     MORE,
     Body,
@@ -120,6 +121,7 @@ class Session:
         self._presences = Presences()
         self._own = OwnPresence(html=not own_is_uin)
         self._stored = talk.Stored()
+        self._cookies = talk.Cookies()
         self._asks_icq = own_is_uin and traits.offline is not OfflineStore.ICBM
         self._asks_icbm = not own_is_uin or traits.offline is not OfflineStore.ICQ
         self._decisions: dict[tuple[str, str], str] = {}
@@ -297,7 +299,7 @@ class Session:
                 for user in users:
                     yield from self._named(user.name, self._departed)
             case messages.Receive() as message:
-                yield from self._received(message)
+                yield from self._received(message, at)
             case messages.Typing(name=name, event=event):
                 yield from self._named(name, _then(_typing, event))
             case messages.HostAck(cookie=cookie):
@@ -371,7 +373,7 @@ class Session:
 
     # --- what others say ----------------------------------------------------------------------
 
-    def _received(self, message: messages.Receive) -> Iterator[base.LegacyEvent]:
+    def _received(self, message: messages.Receive, at: Moment) -> Iterator[base.LegacyEvent]:
         sender = message.sender.name
         try:
             # What cannot be read must not end the session: a stored message would come again.
@@ -388,31 +390,36 @@ class Session:
             cookie, channel = message.cookie, message.channel
             answer = messages.Send(cookie=cookie, channel=channel, to=sender, data=cancel)
             self.requests.say_at_leisure(answer)
-        stored = None
-        if (sent_at := talk.utc(message.sent_at)) is not None:
-            parts = (sender, message.cookie, message.sent_at, message.text, message.data)
-            stored = (sent_at, talk.fingerprint(*parts))
-        yield from self._named(sender, _then(self._meant, meaning, "message", stored))
+        yield from self._named(
+            sender,
+            lambda address: self._meant(
+                address, meaning, "message", self._value_of(address, message, at)
+            ),
+        )
+
+    def _value_of(self, address: str, message: messages.Receive, at: Moment) -> Value:
+        sent_at = talk.utc(message.sent_at)
+        name = self._cookies.name(address, message, sent_at or at.utc)
+        if sent_at is None:
+            return Value(legacy_id=name)
+        parts = (address, message.cookie, message.sent_at, message.text, message.data)
+        legacy_id = name or talk.fingerprint(*parts)
+        token = None
+        if self._asks_icq:
+            token = legacy_id = self._stored.keep(legacy_id, named=name is not None)
+        return Value(token, legacy_id, sent_at)
 
     def _decision(self, name: str, meaning: talk.Meaning) -> Iterator[base.LegacyEvent]:
-        yield from self._named(name, _then(self._meant, meaning, "list", None))
+        yield from self._named(name, _then(self._meant, meaning, "list", LIVE))
 
     def _meant(
         self,
         address: str,
         meaning: talk.Meaning,
         route: str,
-        stored: tuple[datetime, str] | None,
+        value: "Value",
     ) -> Iterator[base.LegacyEvent]:
-        """Tell what somebody said or did; `stored` has when, and its id.
-
-        Decisions come by two routes on some services.
-        """
-        sent_at, legacy_id = stored or (None, None)
-        token = None
-        if legacy_id is not None and self._asks_icq:
-            token = legacy_id = self._stored.keep(legacy_id)
-        value = Value(token, legacy_id, sent_at)
+        """Tell what somebody said or did. Decisions come by two routes on some services."""
         is_decision = isinstance(meaning, talk.Asked | talk.Answered | talk.Added)
         if is_decision and self._is_told(address, type(meaning).__name__, route):
             meaning = talk.Nothing("the same again")
@@ -425,7 +432,7 @@ class Session:
                 yield value.answer(address, granted, reason)
                 yield from self._decided(address, granted=granted)
             case talk.Added() | talk.Told() | talk.Nothing():
-                self._stored.acknowledge(token)
+                self._stored.acknowledge(value.token)
                 yield _remark(address, meaning)
 
     def _is_told(self, address: str, kind: str, route: str) -> bool:
@@ -483,8 +490,12 @@ class Session:
         if isinstance(meaning, talk.Text):
             meaning = talk.Text(self._dialect.readable(meaning.text, name))
         parts = (message.uin, sent_at, message.kind, message.text)
-        stored = (sent_at, talk.fingerprint(*parts))
-        yield from self._named(name, _then(self._meant, meaning, "message", stored))
+
+        def tell(address: str) -> Iterator[base.LegacyEvent]:
+            token = self._stored.keep(talk.fingerprint(*parts))
+            yield from self._meant(address, meaning, "message", Value(token, token, sent_at))
+
+        yield from self._named(name, tell)
 
     def _delete_stored(self) -> None:
         if self._stored.may_be_deleted():
@@ -616,45 +627,6 @@ class Session:
 
     def _edit_expired(self) -> Iterator[base.LegacyEvent]:
         yield from self._edits.give_up(Reason.UNREACHABLE, "The service did not answer.")
-
-
-@attrs.frozen
-class Value:
-    """What all values carry."""
-
-    token: object | None
-    legacy_id: str | None
-    sent_at: datetime | None
-
-    def message(self, address: str, text: str) -> base.MessageReceived:
-        return base.MessageReceived(
-            token=self.token,
-            legacy_id=self.legacy_id,
-            sent_at=self.sent_at,
-            conversation=address,
-            sender=address,
-            text=text,
-        )
-
-    def request(self, address: str, nick: str, reason: str) -> base.ContactRequest:
-        return base.ContactRequest(
-            token=self.token,
-            legacy_id=self.legacy_id,
-            sent_at=self.sent_at,
-            address=address,
-            nick=nick,
-            reason=reason,
-        )
-
-    def answer(self, address: str, granted: bool, reason: str) -> base.RequestAnswered:
-        return base.RequestAnswered(
-            token=self.token,
-            legacy_id=self.legacy_id,
-            sent_at=self.sent_at,
-            address=address,
-            granted=granted,
-            reason=reason,
-        )
 
 
 def _then(

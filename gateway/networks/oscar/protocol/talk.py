@@ -24,6 +24,8 @@ from gateway.networks.oscar.wire.text import (
 MAX_UNANSWERED = 1_000
 LEAST_BYTES = 1_000  # of a text, whatever the service says it takes
 MOST_BYTES = 8_000
+MAX_COOKIES = 1_000
+SAME_SECONDS = 600  # for so long a cookie names its message
 MAX_PIECES = 12  # at a message in five seconds that is a minute
 
 _REASONS: Mapping[int, tuple[Reason, str]] = {
@@ -212,6 +214,32 @@ def stored_at(message: messages.Receive) -> datetime | None:
     return utc(message.sent_at)
 
 
+class Cookies:
+    """Names messages by their cookies, the same name when one comes again.
+
+    Cookies are made by the sender's client, and not all take care that they differ: a name holds
+    for some minutes only, and none is given by cookies that were seen on different messages.
+    """
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        self._careless: dict[str, None] = {}
+
+    def name(self, sender: str, message: messages.Receive, at: datetime) -> str | None:
+        """Return a name for a message of this time, or None if its cookie is worth nothing."""
+        cookie = message.cookie
+        said = fingerprint(sender, cookie, message.text, message.data)
+        if self._seen.setdefault((sender, cookie), said) != said:
+            self._careless[sender] = None
+        if len(self._seen) > MAX_COOKIES:
+            self._seen.popitem(last=False)
+        if len(self._careless) > MAX_COOKIES:
+            del self._careless[next(iter(self._careless))]
+        if sender in self._careless or len(set(cookie)) < 2:
+            return None
+        return fingerprint(said, int(at.timestamp()) // SAME_SECONDS)
+
+
 def fingerprint(*parts: object) -> str:
     """Return an id for what comes without one, the same when it comes again."""
     return sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -225,9 +253,15 @@ class Stored:
         self._alike: Counter[str] = Counter()
         self._complete = False
 
-    def keep(self, legacy_id: str) -> str:
-        """Note a message, and return its id: the second of two that are alike has another."""
+    def keep(self, legacy_id: str, *, named: bool = False) -> str:
+        """Note a message, and return its id: the second of two that are alike has another.
+
+        `named`: by its sender, so that two alike are the same one.
+        """
         self._alike[legacy_id] += 1
+        if named:
+            self._unsafe.add(legacy_id)
+            return legacy_id
         if (number := self._alike[legacy_id]) > 1:
             legacy_id = f"{legacy_id}-{number}"
         self._unsafe.add(legacy_id)
