@@ -68,8 +68,8 @@ class Edits:
                 self._ask(name, text.decode_loose(reason))
             case feedbag.Authorise(name=name, granted=granted, reason=reason):
                 self._answer(name, granted=granted == 1, reason=text.decode_loose(reason))
-            case feedbag.Preauthorise(name=name):
-                self._answer(name, granted=True)
+            case feedbag.Preauthorise(name=name, text=said):
+                self._try(lambda: self._welcome(name, said))
             case feedbag.RemoveMe(name=name):
                 self._try(lambda: self._backend.revoke(self._own, name))
             case _:
@@ -222,6 +222,8 @@ class Edits:
         """Say whether somebody is asked: ICQ numbers as ever, AIM names only if they insist."""
         if relation is not None and relation.sees:
             return False
+        if self._own in self._bos.link.shared.account(other).welcome:
+            return False
         return self._backend.asks(other) if is_uin(other.address) else bool(other.consent)
 
     def _block(self, edit: Edit, item: Item, old: Item | None) -> None:
@@ -273,6 +275,19 @@ class Edits:
             self._add(address, alias, groups, reason)
 
         self._try(ask)
+
+    def _welcome(self, name: str, said: bytes) -> None:
+        """Let somebody add the user, whether he has asked already or has not."""
+        other = self._backend.person(name)
+        relation = self._person.relations.get(other.address)
+        if relation is not None and relation.asking:
+            self._backend.grant(self._own, other.address)
+            return
+        self._bos.account.welcome.add(other.address)
+        for each in self._bos.link.shared.account(other).connections:
+            if each.session is not None and each.uses_list:
+                told = feedbag.Preauthorised(looks.name_of(self._person), said)
+                each.say(told, extended=True)
 
     def _answer(self, name: str, *, granted: bool, reason: str = "") -> None:
         if granted:

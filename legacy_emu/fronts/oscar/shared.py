@@ -39,6 +39,7 @@ class Account:
     profile: str = ""  # HTML, as an AIM client wrote it
     adders: set[str] | None = None  # who is known to see the account
     askers: set[str] = attrs.field(factory=set)  # who has asked to, and has no answer yet
+    welcome: set[str] = attrs.field(factory=set)  # who may add the account without asking
     connections: list["Bos"] = attrs.field(factory=list)
 
 
