@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from legacy_emu.fronts import FRONTS
+from legacy_emu.fronts import FRONTS, usual_places
 from legacy_emu.policy import Policy
 from legacy_emu.strict import Malformed, structure
 
@@ -67,6 +67,7 @@ class WebConfig:
 
 @attrs.frozen
 class Config:
+    listen: str = ""  # a host where all fronts listen, at their usual ports; empty: none does
     fronts: dict[str, str] = attrs.field(factory=dict)  # name -> host:port
     control: str = ""  # host:port; empty: no control channel
     origins: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class Config:
 
 
 def read(path: Path) -> Config:
-    """Read a configuration file. Raises `ConfigError`."""
+    """Read a configuration file; its `fronts` are all that listen. Raises `ConfigError`."""
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except OSError as exc:
@@ -89,6 +90,9 @@ def read(path: Path) -> Config:
         config: Config = structure(table, Config, "")
     except Malformed as exc:
         raise ConfigError(f"{path}: {exc}") from exc
+    if config.listen:
+        host = config.listen.removeprefix("[").removesuffix("]")
+        return attrs.evolve(config, fronts={**usual_places(host), **config.fronts})
     return config
 
 

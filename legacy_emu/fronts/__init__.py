@@ -9,10 +9,10 @@ from legacy_emu.service import Service
 
 Serve = Callable[[trio.abc.Stream, Service], Awaitable[None]]
 
-# name -> (module, how an address is written for its clients)
+# name -> (module, how an address is written for its clients, the usual port)
 FRONTS = {
-    "oscar": ("legacy_emu.fronts.oscar", "{host}:{port}"),
-    "websocket": ("legacy_emu.fronts.websocket", "ws://{host}:{port}/"),
+    "oscar": ("legacy_emu.fronts.oscar", "{host}:{port}", 4190),
+    "websocket": ("legacy_emu.fronts.websocket", "ws://{host}:{port}/", 4000),
 }
 
 
@@ -30,4 +30,13 @@ def load_front(name: str) -> Serve:
 
 def url(name: str, host: str, port: int) -> str:
     """Return the address of a front, as its clients take it."""
-    return FRONTS[name][1].format(host=f"[{host}]" if ":" in host else host, port=port)
+    return FRONTS[name][1].format(host=_bracketed(host), port=port)
+
+
+def usual_places(host: str) -> dict[str, str]:
+    """Return `host:port` for every front there is."""
+    return {name: f"{_bracketed(host)}:{port}" for name, (_, _, port) in FRONTS.items()}
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

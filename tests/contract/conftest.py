@@ -1,27 +1,30 @@
-"""Every harness there is. `harness` runs in real time, `timed` in simulated time: its
-tests ask for `autojump_clock`, too, since pytest-trio looks for a clock there alone.
+"""Every harness there is: each folder of `gateway/networks` has a module of its name here.
+
+It holds `HARNESSES`, and of these those that run in simulated time, `TIMED`, and `BARE`, a service
+with no capabilities. `harness` runs in real time, `timed` in simulated time: its tests ask for
+`autojump_clock`, too, since pytest-trio looks for a clock there alone.
 """
 
 from collections.abc import AsyncGenerator
 from fnmatch import fnmatchcase
-from functools import partial
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from trio.testing import MockClock
 
-from legacy_emu.policy import Policy
-from tests.contract import oscar
-from tests.contract.emu import in_memory, on_loopback
-from tests.contract.harness import Harness
+from gateway import networks
+from tests.contract.harness import Harness, MakeHarness
 
-HARNESSES = {
-    "emu in memory": in_memory,
-    "emu on loopback": on_loopback,
-    "aim in memory": oscar.in_memory,
-    "aim on loopback": oscar.on_loopback,
-}
-TIMED = {"emu in memory": in_memory, "aim in memory": oscar.in_memory}
-BARE = {"emu in memory": partial(in_memory, Policy(offline_messages=False, capabilities=()))}
+FOLDERS = sorted(path.parent.name for path in Path(networks.__file__).parent.glob("*/__init__.py"))
+MODULES = [import_module(f"tests.contract.{folder}") for folder in FOLDERS]
+HARNESSES: dict[str, MakeHarness] = {}
+TIMED: dict[str, MakeHarness] = {}
+BARE: dict[str, MakeHarness] = {}
+for module in MODULES:
+    HARNESSES |= module.HARNESSES
+    TIMED |= module.TIMED
+    BARE |= module.BARE
 
 
 @pytest.fixture(params=HARNESSES)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from trio.testing import memory_stream_pair
@@ -19,6 +20,7 @@ from legacy_emu.fronts.websocket import serve
 from legacy_emu.host import RealWorld
 from legacy_emu.policy import Policy
 from legacy_emu.service import Service
+from tests.contract.harness import MakeHarness
 
 
 class MemoryHost(RealHost):
@@ -143,3 +145,13 @@ async def on_loopback() -> AsyncGenerator[EmuHarness, None]:
         settings = Settings(host="127.0.0.1", port=listening.port, tls="off")
         yield EmuHarness(EmuNetwork(RealHost(), settings), service)
         nursery.cancel_scope.cancel()
+
+
+HARNESSES: dict[str, MakeHarness] = {
+    "emu in memory": in_memory,
+    "emu on loopback": on_loopback,
+}
+TIMED: dict[str, MakeHarness] = {"emu in memory": in_memory}
+BARE: dict[str, MakeHarness] = {
+    "emu in memory": partial(in_memory, Policy(offline_messages=False, capabilities=())),
+}

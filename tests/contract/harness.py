@@ -1,7 +1,8 @@
 """What the contract suite needs of a network: its service started, and hands on the other end.
 
-A new network writes one `Harness` and adds it to `conftest.py`; every test here then runs against
-it. Names are screen names in canonical spelling; nothing here is named after one network.
+A new network writes one `Harness`, in a module here with the name of its folder; every test then
+runs against it. Names are screen names in canonical spelling; nothing here is named after one
+network.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -30,6 +31,8 @@ PATIENCE_SECONDS = 10
 LOOK_AGAIN_SECONDS = 0.01
 
 E = TypeVar("E")
+
+MakeHarness = Callable[[], AbstractAsyncContextManager["Harness"]]
 
 
 class Harness(Protocol):

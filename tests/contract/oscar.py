@@ -16,6 +16,7 @@ from legacy_emu.host import RealWorld
 from legacy_emu.policy import Policy
 from legacy_emu.service import Service
 from tests.contract.emu import EmuHarness
+from tests.contract.harness import MakeHarness
 
 
 class OscarHost(RealHost):
@@ -115,3 +116,11 @@ async def on_loopback() -> AsyncGenerator[AimHarness, None]:
         settings = AimSettings(host="127.0.0.1", port=listening.port, tls="off")
         yield AimHarness(Aim(RealHost(), settings), service)
         nursery.cancel_scope.cancel()
+
+
+HARNESSES: dict[str, MakeHarness] = {
+    "aim in memory": in_memory,
+    "aim on loopback": on_loopback,
+}
+TIMED: dict[str, MakeHarness] = {"aim in memory": in_memory}
+BARE: dict[str, MakeHarness] = {}

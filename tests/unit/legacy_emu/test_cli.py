@@ -11,6 +11,7 @@ import trio
 from legacy_emu import config, server
 from legacy_emu.config import Config, ConfigError
 from legacy_emu.control_client import open_control
+from legacy_emu.fronts import FRONTS
 from legacy_emu.host import RealWorld
 from legacy_emu.server import CannotListen, Running
 
@@ -67,8 +68,8 @@ def command(*flags: str) -> list[str]:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_it_says_where_it_listens_and_ends_cleanly(how: signal.Signals) -> None:
-    flags = ["--config", str(SAMPLE), "--front", "websocket=127.0.0.1:0"]
-    flags += ["--front", "oscar=127.0.0.1:0"]
+    flags = ["--config", str(SAMPLE)]
+    flags += [part for name in FRONTS for part in ("--front", f"{name}=127.0.0.1:0")]
     flags += ["--control", "127.0.0.1:0", "--web", "127.0.0.1:0", "--accounts", "rosaline:pw"]
     with trio.fail_after(PATIENCE_SECONDS):
         process = await trio.lowlevel.open_process(
@@ -80,9 +81,10 @@ async def test_it_says_where_it_listens_and_ends_cleanly(how: signal.Signals) ->
             output = b""
             while b"ready\n" not in output:
                 output += await process.stdout.receive_some()
-            websocket, oscar, control, web, ready = output.decode().splitlines()
-            assert websocket.startswith("listening websocket ws://127.0.0.1:")
-            assert oscar.startswith("listening oscar 127.0.0.1:")
+            *fronts, control, web, ready = output.decode().splitlines()
+            assert {line.split()[1] for line in fronts} == FRONTS.keys()
+            assert all(line.startswith("listening ") for line in fronts)
+            assert "listening websocket ws://127.0.0.1:" in output.decode()
             assert control.startswith("listening control ws://127.0.0.1:")
             assert web.startswith("listening web http://127.0.0.1:")
             assert ready == "ready"
@@ -98,6 +100,17 @@ async def test_it_says_where_it_listens_and_ends_cleanly(how: signal.Signals) ->
             await process.stderr.aclose()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
                 await process.wait()
+
+
+def test_all_fronts_listen_at_their_usual_ports_unless_one_is_placed(tmp_path: Path) -> None:
+    path = tmp_path / "emu.toml"
+    path.write_text('listen = "::1"')
+    assert config.read(path).fronts == {
+        name: f"[::1]:{port}" for name, (_, _, port) in FRONTS.items()
+    }
+    path.write_text('listen = "127.0.0.1"\nfronts.websocket = "127.0.0.1:0"')
+    placed = {name: f"127.0.0.1:{port}" for name, (_, _, port) in FRONTS.items()}
+    assert config.read(path).fronts == {**placed, "websocket": "127.0.0.1:0"}
 
 
 async def test_a_port_that_is_taken_is_named() -> None:

@@ -12,6 +12,7 @@ from legacy_emu.config import AccountConfig, BotConfig, Config, WebConfig
 from legacy_emu.control import ACTIONS, Control
 from legacy_emu.events import Reason, Refusal
 from legacy_emu.faults import Fault, Kind
+from legacy_emu.fronts import FRONTS
 from legacy_emu.policy import Policy
 
 TEXT = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text("utf-8")
@@ -68,10 +69,15 @@ def test_every_setting_is_in_the_table() -> None:
         row("Configuration", f"account[].{field.name}" + "[]" * (field.name == "contacts"))
     for field in attrs.fields(WebConfig):
         row("Configuration", f"web.{field.name}")
-    listed = {"fronts": "fronts.NAME", "control": "control", "origins": "origins", "crowd": "crowd"}
     for field in attrs.fields(Config):
         if field.name not in ("policy", "account", "bot", "web"):
-            row("Configuration", listed[field.name])
+            row("Configuration", "fronts.NAME" if field.name == "fronts" else field.name)
+
+
+def test_every_front_and_its_port_is_named() -> None:
+    found = row("Configuration", "listen")
+    for name, (_, _, port) in FRONTS.items():
+        assert f"`{name}` at {port}" in found
 
 
 @pytest.mark.parametrize("reason", [*Reason, *Refusal])
