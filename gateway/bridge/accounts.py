@@ -254,7 +254,11 @@ class Registration:
         user = self._user
         if user.account is None:
             raise StanzaError(Condition.REGISTRATION_REQUIRED, texts.NOT_REGISTERED)
-        await contacts.load(user)
+        try:
+            await contacts.load(user)
+        except StoreError:
+            user.stay()
+            raise
         await self._life.drop_trial()
         await self._life.retire()
         self._decided = True

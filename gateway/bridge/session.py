@@ -132,7 +132,7 @@ class Session:
             case Iq() if registration.is_removal(stanza):
                 if self._take_value(stanza):
                     self._registration.give_way()
-                    self.user.disconnected()  # it need not wait for a service that takes nothing
+                    self.user.hurry(LINGER_SECONDS)  # the service may be one that takes nothing
             case _:
                 self._take_value(stanza)
 

@@ -156,6 +156,7 @@ class User:
     later: Agenda = attrs.field(init=False)
     requests: Requests = attrs.field(init=False)
     _sending: trio.CancelScope | None = None
+    _send_by: float = float("inf")  # for a user in a hurry (trio time)
 
     def __attrs_post_init__(self) -> None:
         self.later = Agenda(self.inbox.wake)
@@ -221,7 +222,7 @@ class User:
         client = self.client
         if client is None:
             return False
-        deadline = trio.current_time() + SEND_SECONDS
+        deadline = min(trio.current_time() + SEND_SECONDS, self._send_by)
         with trio.CancelScope(deadline=deadline) as self._sending:
             try:
                 await client.send(command)
@@ -230,7 +231,19 @@ class User:
                 log.debug("%s: not sent: %s", self.name, exc)
             finally:
                 self._sending = None
+        if trio.current_time() >= self._send_by:
+            self.client = None  # what follows need not even be tried
         return False
+
+    def hurry(self, seconds: float) -> None:
+        """Let all that is to be sent on this connection take no longer than this, together."""
+        self._send_by = min(self._send_by, trio.current_time() + seconds)
+        if self._sending is not None:
+            self._sending.deadline = min(self._sending.deadline, self._send_by)
+
+    def stay(self) -> None:
+        """Take back the hurry: nothing came of the leaving."""
+        self._send_by = float("inf")
 
     def await_answer(self, ref: str, take: TakeAnswer) -> None:
         """Have `take` called with the network's answer to the command `ref`, once."""
@@ -246,6 +259,7 @@ class User:
     def disconnected(self) -> None:
         """Note that the client is gone; a send that still waits for it ends."""
         self.client = None
+        self._send_by = float("inf")
         if self._sending is not None:
             self._sending.cancel()
 

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from gateway.bridge.journal import TO_USER, Entry, Journal
+from gateway.bridge.session import LINGER_SECONDS
 from gateway.errors import StoreError
 from gateway.networks.base import (
     ContactRequest,
@@ -316,6 +317,51 @@ async def test_a_user_who_leaves_a_stuck_connection_is_signed_off(
     await play.send(message("m1"), f"<presence type='unavailable' from='{ORCHARD}' to='{G}'/>")
     await trio.sleep(120)
     assert not net.clients
+
+
+@pytest.mark.conformance("GW-UNREG-01")
+async def test_what_is_being_written_when_the_user_unregisters_is_still_written(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    [client] = net.clients
+    stuck = client.stuck = trio.Event()
+    await play.send(message("m1"), message("m2"), REMOVE)
+    await trio.sleep(LINGER_SECONDS / 2)
+    client.stuck = None
+    stuck.set()
+    found = await came(play)
+    assert found[0] == f"iq result {G} rm", found
+    assert not [one for one in found if one.startswith("message")]
+    assert len([one for one in client.sent if isinstance(one, SendMessage)]) == 2
+
+
+@pytest.mark.conformance("GW-UNREG-01")
+async def test_who_unregisters_does_not_wait_for_a_service_that_takes_nothing(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    net.clients[0].stuck = trio.Event()
+    await play.send(*(message(f"m{n}") for n in range(20)), REMOVE)
+    found = await came(play, LINGER_SECONDS + 1)
+    assert found[-1].startswith("presence unavailable")
+    errors = [one for one in found if one.startswith("message")]
+    assert errors == [f"message error {JULIET} m{n}" for n in range(20)]
+
+
+async def test_who_fails_to_unregister_goes_on_as_before(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await signed_on(play)
+    [client] = net.clients
+    with monkeypatch.context() as away:
+        away.setattr(play.gateway.store, "contacts", failing)
+        await play.send(REMOVE)
+        assert any(one.startswith("iq error") for one in await came(play))
+    await trio.sleep(2 * LINGER_SECONDS)
+    await play.send(message("m1"))
+    assert not await came(play)
+    assert len([one for one in client.sent if isinstance(one, SendMessage)]) == 1
 
 
 async def test_an_edit_of_the_name_that_the_store_fails_in_changes_nothing(
