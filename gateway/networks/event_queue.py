@@ -19,10 +19,12 @@ from gateway.networks.base import (
     LegacyEvent,
     PresenceChanged,
     Typing,
+    UnknownEvent,
 )
 
 MAX_WAITING_VALUES = 1_000
 MAX_WAITING_STATES = 20_000
+MAX_WAITING_UNKNOWN = 100  # of what nobody acts on; the rest is dropped
 
 
 class EventQueue:
@@ -32,6 +34,7 @@ class EventQueue:
         self._events: OrderedDict[Hashable, LegacyEvent] = OrderedDict()
         self._numbers = 0
         self._values = 0
+        self._unknown = 0
         self._list = 0  # how many contact lists came: state before one never moves behind it
         self._end: Exception | None = None
         self._more = trio.Event()
@@ -40,6 +43,10 @@ class EventQueue:
         """Add `event`, waiting for nothing. What does not fit ends the queue; so does `end`."""
         if self._end is not None:
             return
+        if isinstance(event, UnknownEvent):
+            if self._unknown >= MAX_WAITING_UNKNOWN:
+                return
+            self._unknown += 1
         key = self._key(event)
         if isinstance(key, int):
             self._values += 1
@@ -74,6 +81,7 @@ class EventQueue:
         await trio.lowlevel.checkpoint()
         key, event = self._events.popitem(last=False)
         self._values -= isinstance(key, int)
+        self._unknown -= isinstance(event, UnknownEvent)
         return event
 
     def _key(self, event: LegacyEvent) -> Hashable:

@@ -8,7 +8,7 @@ waits in between has a deadline.
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import attrs
 import trio
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 RECEIVE_BYTES = 65_536
 MAX_BATCH = 50
 LINGER_SECONDS = 2  # after the goodbye, for the service to close first
-ICONS_SECONDS = 60  # one visit to the service for pictures
+ICONS_SECONDS = 60  # for each step of a visit to the service for pictures
 
 
 @attrs.frozen
@@ -174,7 +174,9 @@ class Link:
             try:
                 await written.wait()
             except trio.Cancelled:
-                self._session.cancelled(ref)
+                with self._ending():
+                    self._tell(self._session.cancelled(ref))
+                self._to_write.set()
                 raise
             finally:
                 del self._unwritten[ref]
@@ -261,11 +263,11 @@ class Link:
         while True:
             batch = self._ready()
             if batch:
-                try:
-                    await self._wire.send([one.packet for one in batch])
-                except ConnectionLost:
-                    # The reader knows better why: it may still have packets to read.
-                    await trio.sleep_forever()
+                with trio.move_on_after(self._pace.pong) as writing:
+                    await self._send(batch)
+                if writing.cancelled_caught:  # whatever it says meanwhile
+                    self.end(ConnectionLost(f"{self._address} does not read what it is sent"))
+                    return
                 self._note_written(batch)
                 continue
             self._to_write = trio.Event()
@@ -273,6 +275,13 @@ class Link:
                 await self._to_write.wait()
             with self._ending():
                 self._tell(self._session.expire(self._now()))
+
+    async def _send(self, batch: list[Outgoing]) -> None:
+        try:
+            await self._wire.send([one.packet for one in batch])
+        except ConnectionLost:
+            # The reader knows better why: it may still have packets to read.
+            await trio.sleep_forever()
 
     def _ready(self) -> list[Outgoing]:
         now = trio.current_time()
@@ -307,11 +316,13 @@ class Link:
             await trio.sleep(self._pace.ping)
             if not self._session.is_online:
                 continue
-            heard = self._heard
+            heard, is_asked = self._heard, False
             with self._ending():
                 self._session.requests.put(KeepAlive())
-                self._session.ping()
+                is_asked = self._session.ping(self._now())
             self._to_write.set()
+            if not is_asked:
+                continue
             with trio.move_on_after(self._pace.pong):
                 while self._heard == heard:
                     await self._news()
@@ -326,8 +337,7 @@ class Link:
             while not self._session.icons:
                 await self._news()
             try:
-                with in_time(trio.current_time() + ICONS_SECONDS, self._address):
-                    await self._visit_icons()
+                await self._visit_icons()
             except (ConnectionLost, RemoteProtocolError) as exc:
                 log.debug("%s: no pictures: %s", self._address, exc)
                 wanted, self._session.icons = self._session.icons, []
@@ -339,19 +349,24 @@ class Link:
         with self._ending():
             self._session.ask_service(icons.GROUP)
         self._to_write.set()
-        while icons.GROUP not in self._session.services:
-            await self._news()
+        with in_time(trio.current_time() + ICONS_SECONDS, self._address):
+            while icons.GROUP not in self._session.services:
+                await self._news()
         service = self._session.services[icons.GROUP]
         if service is None or service.cookie is None:
             raise ConnectionLost("the service does not say where its pictures are")
         address = self._place.redirect(service.address or "", service.tls or 0)
-        async with wired(self._host, address) as wire:
-            visit = IconSession(service.cookie)
-            while not visit.ready:
-                await _exchange(wire, visit)
+        visit = IconSession(service.cookie)
+        async with AsyncExitStack() as stack:
+            with in_time(trio.current_time() + ICONS_SECONDS, address):
+                wire = await stack.enter_async_context(wired(self._host, address))
+                while not visit.ready:
+                    await _exchange(wire, visit)
             while self._session.icons:
                 wanted = self._session.icons[0]
-                avatar = await self._ask_icon(wire, visit, wanted)
+                await trio.sleep(visit.wait(trio.current_time()))
+                with in_time(trio.current_time() + ICONS_SECONDS, address):
+                    avatar = await self._ask_icon(wire, visit, wanted)
                 del self._session.icons[0]
                 self._tell([avatar])
 
@@ -361,7 +376,7 @@ class Link:
         if self._avatar_bytes >= self._place.max_avatar_bytes:
             text = "Enough pictures were fetched in this session."
             return base.CommandFailed(wanted.ref, Reason.RATE_LIMITED, text)
-        visit.ask(wanted.address, wanted.id)
+        visit.ask(wanted.address, wanted.id, trio.current_time())
         while not visit.answered:
             await _exchange(wire, visit)
         if visit.avatar is not None:
@@ -382,7 +397,7 @@ async def _exchange(wire: Wire, visit: IconSession) -> None:
     if visit.outgoing:
         outgoing, visit.outgoing = visit.outgoing, []
         await wire.send(outgoing)
-    visit.receive(await wire.receive_one())
+    visit.receive(await wire.receive_one(), trio.current_time())
 
 
 @attrs.frozen

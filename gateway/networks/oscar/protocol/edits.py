@@ -14,7 +14,7 @@ from gateway.networks import base
 from gateway.networks.base import AddResult, Reason
 from gateway.networks.oscar.protocol.names import cut, plain
 from gateway.networks.oscar.protocol.roster import ROOT, Roster, alias_of
-from gateway.networks.oscar.wire import Body, Tlv, Tlvs
+from gateway.networks.oscar.wire import Body, Tlv, Tlvs, encode_block
 from gateway.networks.oscar.wire.feedbag import (
     AddItems,
     Attribute,
@@ -37,6 +37,7 @@ Edit = Generator[Step | RequestAuthorisation, int, object]
 MAX_WAITING = 500
 MAX_NAME_BYTES = 200
 MAX_REASON_BYTES = 500
+MAX_ITEM_BYTES = 60_000  # it has to fit a frame
 DEFAULT_GROUP = "Buddies"
 
 _REASONS: Mapping[int, Reason] = {
@@ -87,7 +88,7 @@ def _ask_again(roster: Roster, command: base.AddContact) -> Edit:
     yield from _change(roster, command.address, command.name or None, command.groups)
     if roster.awaits_authorisation(command.address):
         yield _request(command)
-        roster.refused.discard(command.address)
+        roster.ask_again(command.address)
     return _added(roster, command.address)
 
 
@@ -103,7 +104,7 @@ def _add_to_group(roster: Roster, command: base.AddContact, group_name: str, sho
         _demand(result)
     yield from _reorder(roster, group, added=item.id)
     if asked:
-        roster.refused.discard(command.address)
+        roster.ask_again(command.address)
         yield _request(command)
     return None
 
@@ -159,13 +160,13 @@ def remove(roster: Roster, address: str) -> Edit:
         else:
             _demand(result)
             yield from _reorder(roster, item.group, removed=item.id)
-    roster.refused.discard(address)
+    roster.ask_again(address)
     return None
 
 
 def block(roster: Roster, address: str, shown_as: str) -> Edit:
     """Let somebody neither see the user nor write to him."""
-    if roster.denial(address) is None:
+    if not roster.denials(address):
         item = Item(shown_as, 0, _free_item_id(roster), ItemClass.DENY)
         _demand((yield AddItems((item,))))
     if roster.privacy_mode() != PrivacyMode.ALLOW_ALL:
@@ -182,8 +183,7 @@ def block(roster: Roster, address: str, shown_as: str) -> Edit:
 
 
 def unblock(roster: Roster, address: str) -> Edit:
-    denial = roster.denial(address)
-    if denial is not None:
+    for denial in roster.denials(address):
         _demand((yield DeleteItems((denial,))))
     return None
 
@@ -305,8 +305,11 @@ class Edits:
         running = self._current
         if running is None or running.step is None:
             return
+        if not results:
+            yield from self.give_up(Reason.UNKNOWN, "The service's answer says nothing.")
+            return
         step, running.step = running.step, None
-        result = results[0] if results else int(Result.OK)
+        result = results[0]
         if result == Result.OK:
             if isinstance(step, DeleteItems):
                 self._roster.remove(step.items)
@@ -324,6 +327,15 @@ class Edits:
             yield from _failed(running.ref, reason, text)
         yield from self._go_on()
 
+    def abandon(self, ref: str) -> Iterator[base.LegacyEvent]:
+        """Forget the change of a command: nobody is told what became of it."""
+        for waiting in [one for one in self._waiting if one.ref == ref]:
+            self._waiting.remove(waiting)
+            waiting.edit.close()
+        if self._current is not None and self._current.ref == ref:
+            self._current.ref = ""
+            yield from self.give_up(Reason.UNKNOWN, "")
+
     def _go_on(self) -> Iterator[base.LegacyEvent]:
         while self._current is None and self._waiting:
             self._current = self._waiting.popleft()
@@ -336,6 +348,9 @@ class Edits:
             while isinstance(step, RequestAuthorisation):  # nobody answers that here
                 running.requests.append(step)
                 step = next(running.edit)
+            if sum(len(encode_block(item)) for item in step.items) > MAX_ITEM_BYTES:
+                running.edit.close()
+                raise Refused(Reason.LIST_FULL, "The service has made this entry too large.")
         except StopIteration as end:
             answer = base.CommandDone(running.ref, end.value)
         except Refused as refused:

@@ -2,6 +2,7 @@
 
 from gateway.errors import ConnectionLost, RemoteProtocolError
 from gateway.networks import base
+from gateway.networks.oscar.protocol.rates import RateLimits
 from gateway.networks.oscar.wire import (
     Body,
     Error,
@@ -21,6 +22,7 @@ _TYPES = (
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"BM", "image/bmp"),
 )
+QUERY = 0x04  # the subtype of a question for a picture
 _VERSIONS = (general.Version(0x01, 3), general.Version(icons.GROUP, 1))
 
 
@@ -30,20 +32,36 @@ class IconSession:
     def __init__(self, cookie: bytes) -> None:
         self._cookie = cookie
         self._number = 0
+        self._asked = 0  # the number of the question that waits for its answer
+        self._greeted = False
+        self._limits = RateLimits()
         self.outgoing: list[Packet] = []
         self.ready = False
         self.answered = False
         self.avatar: base.Avatar | None = None
 
-    def ask(self, address: str, icon: BartId) -> None:
+    def wait(self, now: float) -> float:
+        """Return how many seconds the service wants one to wait before the next question."""
+        return self._limits.wait(self._class, now)
+
+    def ask(self, address: str, icon: BartId, now: float) -> None:
+        self._limits.sent(self._class, now)
         self.answered = False
         self.avatar = None
         self._say(icons.IconQuery(address, (icon,)))
+        self._asked = self._number
 
-    def receive(self, packet: Packet) -> None:
+    @property
+    def _class(self) -> int:
+        return self._limits.class_of(icons.GROUP, QUERY)
+
+    def receive(self, packet: Packet, now: float) -> None:
         """Take a packet. Raises `ConnectionLost` and `RemoteProtocolError`."""
         match packet:
+            case SignOn() if self._greeted:
+                raise RemoteProtocolError("a second sign-on frame came")
             case SignOn():
+                self._greeted = True
                 self.outgoing.append(SignOn(cookie=self._cookie))
             case SignOff():
                 raise ConnectionLost("the service for pictures hung up")
@@ -53,15 +71,18 @@ class IconSession:
                 self._say(general.ClientVersions(_VERSIONS))
             case Snac(body=general.HostVersions()):
                 self._say(general.RateQuery())
-            case Snac(body=general.RateParameters() as rates):
+            case Snac(body=general.RateChange() as change):
+                self._limits.change(change, now)
+            case Snac(body=general.RateParameters() as rates) if not self.ready:
+                self._limits.learn(rates, now)
                 self._say(general.RateSubscribe(tuple(one.id for one in rates.classes)))
                 self._enter()
             case Snac(body=Error(group=0x01)) if not self.ready:  # no rates: none to keep
                 self._enter()
-            case Snac(body=icons.IconReply(image=image)):
+            case Snac(body=icons.IconReply(image=image), request=self._asked):
                 self.answered = True
                 self.avatar = base.Avatar(image, media_type(image)) if image else None
-            case Snac(body=Error()):
+            case Snac(body=Error(), request=self._asked):
                 self.answered = True
 
     def _enter(self) -> None:

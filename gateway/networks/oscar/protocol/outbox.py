@@ -11,6 +11,7 @@ from gateway.networks.oscar.wire import Packet, Snac, number_of
 
 MAX_WAITING = 5_000
 MAX_SPARE = 300
+MAX_PAUSE_SECONDS = 300
 CONTROL = -1  # the class of what waits for no class, and for no pause
 
 
@@ -31,7 +32,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.limits = RateLimits()
-        self._is_paused = False
+        self._paused_until: float | None = None
         self._waiting: dict[int, deque[Outgoing]] = {}
         self._spare: deque[Outgoing] = deque()  # what goes when there is nothing else
         self._refs: Counter[str] = Counter()
@@ -62,12 +63,27 @@ class Outbox:
     def may_spare(self) -> bool:
         return len(self._spare) < MAX_SPARE
 
-    def pause(self) -> None:
+    def pause(self, now: float) -> None:
         """Hold all SNACs; keepalives and the goodbye go all the same."""
-        self._is_paused = True
+        if self._paused_until is None:
+            self._paused_until = now + MAX_PAUSE_SECONDS
 
     def resume(self) -> None:
-        self._is_paused = False
+        self._paused_until = None
+
+    @property
+    def paused_until(self) -> float:
+        """Return when a pause has been too long; infinity: there is none."""
+        return float("inf") if self._paused_until is None else self._paused_until
+
+    @property
+    def _is_paused(self) -> bool:
+        return self._paused_until is not None
+
+    def may_go_now(self, packet: Packet, now: float) -> bool:
+        """Say whether a packet would not have to wait for the service's limits."""
+        class_id = self._class_of(Outgoing(packet))
+        return self._wait(class_id, now) <= 0 and not self._waiting.get(class_id)
 
     def drop(self, ref: str) -> list[Outgoing]:
         """Forget what waits for a command, and return it."""

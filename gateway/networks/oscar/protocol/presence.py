@@ -15,6 +15,7 @@ from gateway.networks.oscar.wire.people import BartId, Status, UserFlag
 from gateway.networks.oscar.wire.text import encode_mime
 
 MAX_PRESENCES = 20_000
+MAX_AWAY_LENGTH = 8_000  # what is put in for a name can make a text very long
 MAX_STATUS_BYTES = 200  # a BART id holds 255, and numbers beside the text
 DEFAULT_AWAY = "Away"
 MAX_IDLE = 0xFFFF  # minutes
@@ -54,6 +55,7 @@ class Presences:
 
     def arrived(self, address: str, info: people.UserInfo, at: Moment) -> base.PresenceChanged:
         """Take somebody's complete state."""
+        info = attrs.evolve(info, capabilities=None, direct=None, bart=_shown_bart(info))
         person = self._people.get(address)
         if person is None:
             person = _Person(info)
@@ -100,6 +102,15 @@ class Presences:
         return address in self._people
 
 
+def _shown_bart(info: people.UserInfo) -> tuple[BartId, ...]:
+    """Return what is shown of somebody's BART ids: of each kind the first."""
+    kept: dict[int, BartId] = {}
+    for each in info.bart or ():
+        if each.type in (people.BartType.ICON, people.BartType.STATUS_TEXT):
+            kept.setdefault(each.type, each)
+    return tuple(kept.values())
+
+
 def is_away(info: people.UserInfo) -> bool:
     return bool((info.flags or 0) & UserFlag.AWAY)
 
@@ -132,7 +143,7 @@ def _told(address: str, person: _Person, at: Moment) -> base.PresenceChanged:
 def read_away_text(text: str, *, is_html: bool, reader: str) -> str:
     """Make an away text readable, the reader's name put in."""
     shown = from_html(text) if is_html else text
-    return plain(shown.replace("%n", reader))
+    return plain(shown[:MAX_AWAY_LENGTH].replace("%n", reader))[:MAX_AWAY_LENGTH]
 
 
 class OwnPresence:

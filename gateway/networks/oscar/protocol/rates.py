@@ -51,8 +51,10 @@ class RateLimits:
     def change(self, change: general.RateChange, now: float) -> None:
         """Take what the service says of a class, its level included."""
         before = self._classes.get(change.rate.id)
+        if before is None:  # nothing of ours counts for it
+            return
         made = _made(change.rate, now)
-        made.limited = before is not None and before.limited
+        made.limited = before.limited
         if change.code == general.RateCode.LIMITED:
             made.limited = True
         elif change.code == general.RateCode.CLEAR:

@@ -5,6 +5,7 @@ from itertools import count
 
 import attrs
 
+from gateway.errors import ConnectionLost
 from gateway.networks import base
 from gateway.networks.oscar.protocol.moment import Moment
 from gateway.networks.oscar.protocol.outbox import Outbox, Outgoing
@@ -151,11 +152,13 @@ class Requests:
 
     def deadline(self) -> float:
         """Return when `expire` has something to do next."""
-        waits = (one.deadline for one in self._pending.values() if one.deadline is not None)
-        return min(waits, default=float("inf"))
+        waits = [one.deadline for one in self._pending.values() if one.deadline is not None]
+        return min([*waits, self.outbox.paused_until])
 
     def expire(self, at: Moment) -> Iterator[base.LegacyEvent]:
-        """Give up on what was not answered in time."""
+        """Give up on what was not answered in time. Raises `ConnectionLost` after a long pause."""
+        if self.outbox.paused_until <= at.seconds:
+            raise ConnectionLost("the service has paused for too long")
         for number, request in list(self._pending.items()):
             if request.deadline is not None and request.deadline <= at.seconds:
                 self._pending.pop(number, None)

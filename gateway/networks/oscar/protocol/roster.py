@@ -5,6 +5,7 @@ is nobody's business here stays with them, and goes back as it came.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from gateway.errors import RemoteProtocolError
 from gateway.networks import base
@@ -19,6 +20,7 @@ from gateway.networks.oscar.wire.feedbag import (
 )
 
 MAX_ITEMS = 10_000
+MAX_PLACES = 100  # of one contact that are looked at
 LAST_ID = 0x7FFF
 ROOT = (0, 0, int(ItemClass.GROUP))
 
@@ -36,9 +38,10 @@ class Roster:
         self._canonical = canonical
         self._items: dict[Key, Item] = {}
         self._keys: dict[str, dict[Key, None]] = {}  # of buddies, by address
-        self._denied: dict[str, Key] = {}
+        self._denied: dict[str, dict[Key, None]] = {}  # of those who are blocked, by address
         self._told: dict[str, base.Contact] = {}
-        self.refused: set[str] = set()  # who said no to being added, while we are signed on
+        self._touched: dict[str, None] = {}  # whose contact may be another than was told
+        self._refused: set[str] = set()  # who said no to being added, while we are signed on
 
     # --- what comes ---------------------------------------------------------------------------
 
@@ -55,7 +58,9 @@ class Roster:
                     self._index(item)
                 except InvalidAddress as exc:
                     unusable.append(base.UnknownEvent(f"a list item with an unusable name: {exc}"))
+                self._touch_group(item)
             self._items[key_of(item)] = item
+            self._touch(item)
         return unusable
 
     def remove(self, items: Iterable[Item]) -> None:
@@ -64,38 +69,58 @@ class Roster:
             old = self._items.pop(key_of(item), None)
             if old is None:
                 continue
-            try:
+            self._touch(old)
+            self._touch_group(old)
+            index = self._index_of(old)
+            with suppress(InvalidAddress):
                 address = self._canonical(old.name)
-            except InvalidAddress:
-                continue
-            if old.cls == ItemClass.BUDDY and address in self._keys:
-                self._keys[address].pop(key_of(old), None)
-                if not self._keys[address]:
-                    del self._keys[address]
-            elif old.cls == ItemClass.DENY and self._denied.get(address) == key_of(old):
-                del self._denied[address]
+                keys = index.get(address, {}) if index is not None else {}
+                keys.pop(key_of(old), None)
+                if index is not None and not keys:
+                    index.pop(address, None)
 
     def _index(self, item: Item) -> None:
-        if item.cls == ItemClass.BUDDY:
-            self._keys.setdefault(self._canonical(item.name), {})[key_of(item)] = None
-        elif item.cls == ItemClass.DENY:
-            self._denied[self._canonical(item.name)] = key_of(item)
+        index = self._index_of(item)
+        if index is not None:
+            index.setdefault(self._canonical(item.name), {})[key_of(item)] = None
+
+    def _index_of(self, item: Item) -> dict[str, dict[Key, None]] | None:
+        match item.cls:
+            case ItemClass.BUDDY:
+                return self._keys
+            case ItemClass.DENY:
+                return self._denied
+        return None
+
+    def _touch(self, item: Item) -> None:
+        """Note whose contact an item is part of."""
+        if self._index_of(item) is not None:
+            with suppress(InvalidAddress):
+                self._touched[self._canonical(item.name)] = None
+
+    def _touch_group(self, item: Item) -> None:
+        """Note that a group has come, gone or got another name."""
+        if item.cls == ItemClass.GROUP:
+            self._touched.update(dict.fromkeys(self._keys))
 
     def whole(self) -> base.ContactList:
         """Return all contacts; changes count from here."""
         self._told = {address: self.contact(address) for address in self._keys}
+        self._touched.clear()
         return base.ContactList(tuple(self._told.values()))
 
     def changes(self) -> Iterator[base.LegacyEvent]:
         """Yield what is different since it was told last."""
-        for address in self._keys:
+        touched, self._touched = self._touched, {}
+        for address in touched:
+            if address not in self._keys:
+                if self._told.pop(address, None) is not None:
+                    yield base.ContactRemoved(address)
+                continue
             contact = self.contact(address)
             if self._told.get(address) != contact:
                 self._told[address] = contact
                 yield base.ContactChanged(contact)
-        for address in [one for one in self._told if one not in self._keys]:
-            del self._told[address]
-            yield base.ContactRemoved(address)
 
     # --- what it says -------------------------------------------------------------------------
 
@@ -103,7 +128,7 @@ class Roster:
         return address in self._keys
 
     def contact(self, address: str) -> base.Contact:
-        items = self.buddies(address)
+        items = self.buddies(address)[:MAX_PLACES]
         names = [self._name_of(item, address) for item in items]
         groups = dict.fromkeys(name for item in items if (name := self._group_name(item.group)))
         waits = all(item.attributes.first(Attribute.AWAITING) is not None for item in items)
@@ -111,7 +136,7 @@ class Roster:
         strands = set() if blocked else {Strand.SEEN_BY}
         if not waits:
             strands.add(Strand.SEES)
-        elif address not in self.refused:
+        elif address not in self._refused:
             strands.add(Strand.ASKED)
         return base.Contact(
             address=address,
@@ -135,6 +160,17 @@ class Roster:
     def buddies(self, address: str) -> list[Item]:
         return [self._items[key] for key in self._keys.get(address, ())]
 
+    def refuse(self, address: str) -> None:
+        """Note that somebody on the list has said no."""
+        if address in self:
+            self._refused.add(address)
+            self._touched[address] = None
+
+    def ask_again(self, address: str) -> None:
+        """Note that somebody is asked, or no longer on the list."""
+        self._refused.discard(address)
+        self._touched[address] = None
+
     def awaits_authorisation(self, address: str) -> bool:
         items = self.buddies(address)
         return any(item.attributes.first(Attribute.AWAITING) is not None for item in items)
@@ -153,9 +189,8 @@ class Roster:
     def group_named(self, name: str) -> Item | None:
         return next((one for one in self.groups() if plain(one.name) == name), None)
 
-    def denial(self, address: str) -> Item | None:
-        key = self._denied.get(address)
-        return self._items[key] if key is not None else None
+    def denials(self, address: str) -> list[Item]:
+        return [self._items[key] for key in self._denied.get(address, ())]
 
     def privacy(self) -> Item | None:
         return next((one for one in self._items.values() if one.cls == ItemClass.PRIVACY), None)

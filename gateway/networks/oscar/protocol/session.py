@@ -156,9 +156,14 @@ class Session:
     def written(self, outgoing: Outgoing, at: Moment) -> tuple[base.LegacyEvent, ...]:
         return self.requests.written(outgoing, at)
 
-    def ping(self) -> None:
-        """Ask something the service has to answer."""
-        self.requests.say(general.OwnInfoQuery())
+    def ping(self, at: Moment) -> bool:
+        """Ask something the service has to answer; False: that would have to wait by its limits."""
+        number = self.requests.number()
+        question = Snac(general.OwnInfoQuery(), number)
+        if not self.requests.outbox.may_go_now(question, at.seconds):
+            return False
+        self.requests.put(question)
+        return True
 
     def ask_service(self, group: int) -> None:
         """Ask where another service is; `services` has the answer."""
@@ -180,9 +185,10 @@ class Session:
         self._stored.acknowledge(token)
         self._delete_stored()
 
-    def cancelled(self, ref: str) -> None:
+    def cancelled(self, ref: str) -> list[base.LegacyEvent]:
         """Forget a command whose sender gave up before it was written."""
         self._mail.cancelled(ref)
+        return self._told(self._edits.abandon(ref))
 
     # --- what comes ---------------------------------------------------------------------------
 
@@ -283,7 +289,7 @@ class Session:
                     yield base.UnknownEvent("the service limits what we send")
             case general.Pause(groups=groups):
                 self.requests.say_first(general.PauseAck(groups))
-                self.requests.outbox.pause()
+                self.requests.outbox.pause(at.seconds)
             case general.Resume():
                 self.requests.outbox.resume()
             case general.Migrate():
@@ -448,9 +454,8 @@ class Session:
 
     def _decided(self, address: str, *, granted: bool) -> Iterator[base.LegacyEvent]:
         if not granted:
-            if address in self._roster:
-                self._roster.refused.add(address)
-                yield from self._list_changes()
+            self._roster.refuse(address)
+            yield from self._list_changes()
         elif self._roster.awaits_authorisation(address):
             yield from self._edits.start("", edits.authorised(self._roster, address))
 

@@ -21,7 +21,7 @@ from gateway.networks.oscar.wire.text import (
     utf16_part,
 )
 
-MAX_UNANSWERED = 1_000
+MAX_KEPT = 10_000
 LEAST_BYTES = 1_000  # of a text, whatever the service says it takes
 MOST_BYTES = 8_000
 MAX_COOKIES = 1_000
@@ -252,12 +252,17 @@ class Stored:
         self._unsafe: set[object] = set()
         self._alike: Counter[str] = Counter()
         self._complete = False
+        self._too_many = False
 
     def keep(self, legacy_id: str, *, named: bool = False) -> str:
         """Note a message, and return its id: the second of two that are alike has another.
 
-        `named`: by its sender, so that two alike are the same one.
+        `named`: by its sender, so that two alike are the same one. Of very many the last are not
+        counted, and then none is deleted: they come again.
         """
+        if self._alike.total() >= MAX_KEPT:
+            self._too_many = True
+            return legacy_id
         self._alike[legacy_id] += 1
         if named:
             self._unsafe.add(legacy_id)
@@ -275,7 +280,7 @@ class Stored:
 
     def may_be_deleted(self) -> bool:
         """Say, once, that everything is safe."""
-        if not self._complete or self._unsafe or not self._alike:
+        if not self._complete or self._unsafe or not self._alike or self._too_many:
             return False
         self._alike.clear()
         return True

@@ -202,6 +202,33 @@ class ToEnd:
 
 
 @attrs.frozen
+class Tolerant:
+    """A field whose content services pass on from others, unseen: faulty, it costs itself alone.
+
+    Of several elements those before the fault count; of anything else nothing is left.
+    """
+
+    of: Codec
+
+    def read(self, reader: Reader) -> Any:
+        if not isinstance(self.of, ToEnd):
+            try:
+                return self.of.read(reader)
+            except RemoteProtocolError:
+                return None
+        found = []
+        while len(reader):
+            try:
+                found.append(self.of.of.read(reader))
+            except RemoteProtocolError:
+                break
+        return tuple(found)
+
+    def write(self, out: bytearray, value: Any) -> None:
+        self.of.write(out, value)
+
+
+@attrs.frozen
 class Repeated:
     """A number, and so many of them."""
 

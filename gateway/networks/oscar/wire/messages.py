@@ -25,6 +25,7 @@ from gateway.networks.oscar.wire.fields import (
     Rest,
     Terminated,
     ToEnd,
+    Tolerant,
     decode_block,
     encode_block,
     in_tlv,
@@ -98,7 +99,7 @@ class Receive(Body):
     automatic: Annotated[bool, in_tlv(0x04, FLAG)] = False
     store: Annotated[bool, in_tlv(0x06, FLAG)] = False
     wants_typing: Annotated[bool, in_tlv(0x0B, FLAG)] = False
-    sent_at: Annotated[int | None, in_tlv(0x16, NUMBER32)] = None
+    sent_at: Annotated[int | None, in_tlv(0x16, Tolerant(NUMBER32))] = None
 
 
 @attrs.frozen

@@ -22,6 +22,7 @@ from gateway.networks.oscar.wire.fields import (
     Names,
     Rest,
     ToEnd,
+    Tolerant,
     encode_block,
     in_tlv,
 )
@@ -135,9 +136,9 @@ class UserInfo:
     online_since: Annotated[int | None, in_tlv(0x03, NUMBER32)] = None
     member_since: Annotated[int | None, in_tlv(0x05, NUMBER32)] = None
     direct: Annotated[bytes | None, in_tlv(0x0C, BYTES)] = None
-    capabilities: Annotated[tuple[bytes, ...] | None, in_tlv(0x0D, GUIDS)] = None
+    capabilities: Annotated[tuple[bytes, ...] | None, in_tlv(0x0D, Tolerant(GUIDS))] = None
     instance: Annotated[int | None, in_tlv(0x14, NUMBER8)] = None
-    bart: Annotated[tuple[BartId, ...] | None, in_tlv(0x1D, BART_IDS)] = None
+    bart: Annotated[tuple[BartId, ...] | None, in_tlv(0x1D, Tolerant(BART_IDS))] = None
 
 
 USER_INFO = Block(UserInfo)
@@ -204,7 +205,7 @@ class InfoReply(Body):
     profile: Annotated[bytes | None, in_tlv(0x02, BYTES)] = None
     away_type: Annotated[bytes | None, in_tlv(0x03, BYTES)] = None
     away: Annotated[bytes | None, in_tlv(0x04, BYTES)] = None
-    capabilities: Annotated[tuple[bytes, ...] | None, in_tlv(0x05, GUIDS)] = None
+    capabilities: Annotated[tuple[bytes, ...] | None, in_tlv(0x05, Tolerant(GUIDS))] = None
 
 
 # --- 03: buddies ------------------------------------------------------------------------------
