@@ -11,14 +11,14 @@ from gateway.networks import base
 from gateway.networks.base import Reason, Stage
 from gateway.networks.oscar.protocol.names import is_uin, plain
 from gateway.networks.oscar.wire import Error, encode_block, messages
-from gateway.networks.oscar.wire.html import from_html, has_markup, looks_like_html, to_html
+from gateway.networks.oscar.wire.html import from_html, looks_like_html, to_html
 from gateway.networks.oscar.wire.messages import FIELD_END, Part, TypedKind
 from gateway.networks.oscar.wire.people import SERVER_RELAY
 from gateway.networks.oscar.wire.text import (
     decode_loose,
     decode_parts_text,
     encode_text,
-    utf16_part,
+    lasting_part,
 )
 
 MAX_KEPT = 10_000
@@ -134,9 +134,12 @@ class Dialect:
         return text.encode(self.code_page, "replace")
 
     def part(self, text: str, other: str) -> Part:
-        body = to_html(text) if self.is_html(other) else text.replace("\r\n", "\n")
-        if self.strips_html and self.own_is_uin and has_markup(body):
-            return utf16_part(body)
+        if self.is_html(other):
+            body = to_html(text)
+        else:
+            body = text.replace("\r\n", "\n").replace("\r", "\n")
+        if self.strips_html and self.own_is_uin:
+            return lasting_part(body)
         return encode_text(body)
 
 
@@ -207,11 +210,6 @@ def utc(seconds: int | None) -> datetime | None:
     if not seconds or seconds > 0xFFFFFFFF:
         return None
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def stored_at(message: messages.Receive) -> datetime | None:
-    """Return when a message was stored. Some services flag live ones as stored, without a time."""
-    return utc(message.sent_at)
 
 
 class Cookies:
@@ -318,7 +316,7 @@ def _fitting(text: str, other: str, dialect: Dialect, most: int) -> int:
             high = middle - 1
     for blank in ("\n", " "):
         at = text.rfind(blank, low // 2, low + 1)
-        if at > 0:
+        if at > 0 and len(dialect.part(text[:at], other).data) <= most:
             return at
     return low
 

@@ -26,11 +26,6 @@ def looks_like_html(text: str) -> bool:
     return text.lstrip()[:5].lower() == "<html"
 
 
-def has_markup(text: str) -> bool:
-    """Say whether some servers would take part of this text for HTML, and eat it."""
-    return re.search(r"<[a-zA-Z/!]|&[#a-zA-Z]", text) is not None
-
-
 def from_html(text: str) -> str:
     """Return what a person reads in this HTML."""
     return _Reading(text).text()
