@@ -122,6 +122,7 @@ class Oscar:
                 several=settings.several_sign_ons,
                 code_page=server.code_page,
                 strips_html=preset.strips_html,
+                refuses_kept=preset.refuses_kept,
                 offline=preset.offline,
                 message_bytes=preset.message_bytes,
                 answer_seconds=settings.answer_seconds,

@@ -24,6 +24,7 @@ class Preset:
     login: Variant = "md5"
     offline: OfflineStore = OfflineStore.BOTH
     strips_html: bool = False
+    refuses_kept: bool = False
     message_bytes: int | None = None
     retry_seconds: float = 600.0
     login_burst: int = 0  # 0: as many as one likes
@@ -33,12 +34,14 @@ class Preset:
 PRESETS: Mapping[str, Preset] = {
     "plain": Preset(),
     # It answers 512 for the length of messages and does not mean it; takes 10 logins of an address
-    # at once and then one a minute; and rewrites what looks like HTML in messages of numbers. One
-    # listener serves everything; TLS is stunnel's, at the port of the sample.
+    # at once and then one a minute; rewrites what looks like HTML in messages of numbers, and tells
+    # numbers that nobody is there when it keeps a message. One listener serves everything; TLS is
+    # stunnel's, at the port of the sample.
     "open-oscar-server": Preset(
         tls_port=5193,
         offline=OfflineStore.ICQ,
         strips_html=True,
+        refuses_kept=True,
         message_bytes=2544,
         retry_seconds=60.0,
         login_burst=10,

@@ -303,6 +303,7 @@ def session(own: str) -> Session:
         several=True,
         code_page="cp1252",
         strips_html=False,
+        refuses_kept=False,
         offline=OfflineStore.BOTH,
         message_bytes=None,
         answer_seconds=30,

@@ -12,9 +12,13 @@ from gateway.host import RealHost
 from gateway.networks.base import (
     Account,
     LoginRefused,
+    MessageOutcome,
     MessageReceived,
+    PresenceChanged,
+    Reason,
     Refusal,
     SendMessage,
+    Stage,
 )
 from gateway.networks.oscar import Aim
 from gateway.networks.oscar.settings import (
@@ -26,14 +30,12 @@ from gateway.networks.oscar.settings import (
 )
 from gateway.strict import structure
 from tests.contract.harness import next_event, no_challenge
-from tests.fakes.oscar_server import (
-    h,
-    im,
-)
+from tests.fakes.oscar_server import Connection, Heard, h, im, item, tlv, user
 from tests.unit.networks.oscar_scene import (
     NUMBER,
     ROMEO,
     aim,
+    ask_of,
     enter,
     icq,
     signed_on,
@@ -68,6 +70,64 @@ async def test_open_oscar_server_is_asked_for_kept_messages_in_one_way(
     async with icq() as scene, signed_on(scene):
         await scene.server.hear(0x15, 2)
         assert len(scene.server.said(4, 0x10)) == 1
+
+
+OOS: dict[str, object] = {"preset": "open-oscar-server"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "to", "body", "stage"),
+    [
+        (OOS, "10002", "0004", Stage.ACCEPTED),  # on the list, and offline
+        (OOS, "10003", "0004", Stage.FAILED),  # there to be seen: he blocks us
+        (OOS, "10004", "0004", Stage.UNKNOWN),  # has not agreed to be seen
+        (OOS, "10005", "0004", Stage.UNKNOWN),  # a stranger
+        (OOS, "10002", "0004 0008 0002 000f", Stage.FAILED),
+        (OOS, "10002", "000a", Stage.FAILED),
+        ({}, "10002", "0004", Stage.FAILED),
+    ],
+)
+async def test_open_oscar_server_keeps_what_it_refuses_numbers(
+    autojump_clock: MockClock, settings: dict[str, object], to: str, body: str, stage: Stage
+) -> None:
+    async def refuse(connection: Connection, heard: Heard) -> None:
+        await connection.snac(4, 1, body, heard.request)
+
+    async with icq(**settings) as scene:
+        scene.server.feedbag += [item("10002", 1, 7, 0), item("10003", 1, 8, 0)]
+        scene.server.feedbag.append(item("10004", 1, 9, 0, h("0066 0000")))
+        scene.server.script[4, 6] = refuse
+        async with signed_on(scene) as client:
+            await scene.server.bos.snac(3, 0x0B, user("10003", tlv(1, h("0050"))))
+            await next_event(client, PresenceChanged)
+            text = "word " * 1_000 if stage is Stage.ACCEPTED else "Hi"
+            message = SendMessage(ref="m", conversation=to, text=text)
+            assert (await ask_of(client, message, MessageOutcome)).stage is stage
+
+
+async def test_open_oscar_server_tells_screen_names_what_it_keeps(
+    autojump_clock: MockClock,
+) -> None:
+    async def refuse(connection: Connection, heard: Heard) -> None:
+        await connection.snac(4, 1, "0004", heard.request)
+
+    async with aim(**OOS) as scene, signed_on(scene) as client:
+        scene.server.script[4, 6] = refuse
+        message = SendMessage(ref="m", conversation="juliet", text="Hi")
+        outcome = await ask_of(client, message, MessageOutcome)
+        assert (outcome.stage, outcome.reason) == (Stage.FAILED, Reason.OFFLINE_NOT_STORED)
+
+
+async def test_open_oscar_server_says_to_wait_a_minute(autojump_clock: MockClock) -> None:
+    async def refuse(connection: Connection, heard: Heard) -> None:
+        await connection.snac(0x17, 3, tlv(8, h("001d")), 0)
+
+    async with aim(**OOS) as scene:
+        scene.server.script[0, 1] = refuse
+        with pytest.raises(LoginRefused) as refused:
+            await enter(scene, ROMEO)
+        assert refused.value.reason is Refusal.TOO_MANY_ATTEMPTS
+        assert refused.value.retry_after == 60
 
 
 async def test_an_old_icq_server_gets_the_old_login(autojump_clock: MockClock) -> None:

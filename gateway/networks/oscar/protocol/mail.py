@@ -1,6 +1,6 @@
 """Messages on their way out: pieces, outcomes, and the second try by the old way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from gateway.networks import base
@@ -11,6 +11,7 @@ from gateway.networks.oscar.protocol.names import is_uin
 from gateway.networks.oscar.protocol.requests import Requests
 from gateway.networks.oscar.wire import Error, Snac, encode_block, messages
 
+NOT_LOGGED_ON = 0x04
 NO_CLIENT_SUPPORT = 0x09
 TOO_LONG = "This is longer than the service can take."
 
@@ -19,12 +20,19 @@ class Mail:
     """What the user says to others. `nonce` makes the cookies of one session its own."""
 
     def __init__(
-        self, requests: Requests, dialect: talk.Dialect, own_address: str, nonce: bytes
+        self,
+        requests: Requests,
+        dialect: talk.Dialect,
+        own_address: str,
+        nonce: bytes,
+        keeps: Callable[[str], Stage] | None = None,
     ) -> None:
+        """`keeps` says what it means that somebody is refused a message for not being there."""
         self._requests = requests
         self._dialect = dialect
         self._own_address = own_address
         self._nonce = nonce
+        self._keeps = keeps
         self._cookies = count(1)
         self._sendings = talk.Sendings()
         self.max_bytes = talk.LEAST_BYTES
@@ -94,8 +102,17 @@ class Mail:
             sending.retried = True
             self._post(sending, self._old_way(sending))
             return
+        stage = Stage.FAILED
+        if (error.code, error.subcode) == (NOT_LOGGED_ON, None) and self._keeps is not None:
+            stage = self._keeps(sending.to)
+        if stage is Stage.ACCEPTED:
+            yield from self._sendings.accepted(cookie)
+            return
         self._requests.drop(sending.ref)
-        yield from self._sendings.failed(cookie, *talk.reason_of(error))
+        if stage is Stage.UNKNOWN:
+            yield from self._sendings.unknown(cookie)
+        else:
+            yield from self._sendings.failed(cookie, *talk.reason_of(error))
 
     def _may_retry(self, sending: talk.Sending, cookie: bytes) -> bool:
         is_whole = sending.first == cookie and sending.waiting == {cookie}

@@ -87,6 +87,7 @@ class Traits:
     several: bool
     code_page: str
     strips_html: bool
+    refuses_kept: bool  # a number hears of a message that is kept as of one that is refused
     offline: OfflineStore
     message_bytes: int | None
     answer_seconds: float
@@ -127,7 +128,8 @@ class Session:
         self._decisions: dict[tuple[str, str], str] = {}
         self.requests = Requests(traits.answer_seconds)
         self._entering = Entering(self.requests, cookie, several=traits.several, learn=self._learn)
-        self._mail = Mail(self.requests, dialect, own_address, nonce)
+        keeps = self._kept if traits.refuses_kept and own_is_uin else None
+        self._mail = Mail(self.requests, dialect, own_address, nonce, keeps)
         self._lookups = Lookups(self.requests, self._presences, dialect, own_address, nonce)
         self.icons: list[IconWanted] = []
         self.services: dict[int, general.ServiceReply | None] = {}  # None: refused
@@ -552,6 +554,13 @@ class Session:
                 yield from self._search(ref, fields)
             case _:
                 yield from self._edit(command)
+
+    def _kept(self, address: str) -> Stage:
+        """Say how far a message came that was refused because somebody is not there."""
+        if self._presences.is_online(address):
+            return Stage.FAILED  # he is, and does not want it
+        is_seen = address in self._roster and not self._roster.awaits_authorisation(address)
+        return Stage.ACCEPTED if is_seen else Stage.UNKNOWN
 
     def _fetch_avatar(self, ref: str, address: str) -> Iterator[base.LegacyEvent]:
         icon = self._presences.icon(address)
