@@ -123,6 +123,7 @@ class Oscar:
                 code_page=server.code_page,
                 strips_html=preset.strips_html,
                 refuses_kept=preset.refuses_kept,
+                forgets_mime=preset.forgets_mime,
                 offline=preset.offline,
                 message_bytes=preset.message_bytes,
                 answer_seconds=settings.answer_seconds,

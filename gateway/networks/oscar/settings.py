@@ -25,6 +25,7 @@ class Preset:
     offline: OfflineStore = OfflineStore.BOTH
     strips_html: bool = False
     refuses_kept: bool = False
+    forgets_mime: bool = False
     message_bytes: int | None = None
     retry_seconds: float = 600.0
     login_burst: int = 0  # 0: as many as one likes
@@ -42,6 +43,7 @@ PRESETS: Mapping[str, Preset] = {
         offline=OfflineStore.ICQ,
         strips_html=True,
         refuses_kept=True,
+        forgets_mime=True,
         message_bytes=2544,
         retry_seconds=60.0,
         login_burst=10,

@@ -304,6 +304,7 @@ def session(own: str) -> Session:
         code_page="cp1252",
         strips_html=False,
         refuses_kept=False,
+        forgets_mime=False,
         offline=OfflineStore.BOTH,
         message_bytes=None,
         answer_seconds=30,

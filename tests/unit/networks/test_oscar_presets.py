@@ -1,5 +1,7 @@
 """What operators choose: presets, several sign-ons."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import attrs
@@ -11,6 +13,7 @@ from gateway.errors import ConfigurationError
 from gateway.host import RealHost
 from gateway.networks.base import (
     Account,
+    CommandDone,
     LoginRefused,
     MessageOutcome,
     MessageReceived,
@@ -18,6 +21,8 @@ from gateway.networks.base import (
     Reason,
     Refusal,
     SendMessage,
+    SetPresence,
+    Show,
     Stage,
 )
 from gateway.networks.oscar import Aim
@@ -34,6 +39,7 @@ from tests.fakes.oscar_server import Connection, Heard, h, im, item, tlv, user
 from tests.unit.networks.oscar_scene import (
     NUMBER,
     ROMEO,
+    Scene,
     aim,
     ask_of,
     enter,
@@ -116,6 +122,29 @@ async def test_open_oscar_server_tells_screen_names_what_it_keeps(
         message = SendMessage(ref="m", conversation="juliet", text="Hi")
         outcome = await ask_of(client, message, MessageOutcome)
         assert (outcome.stage, outcome.reason) == (Stage.FAILED, Reason.OFFLINE_NOT_STORED)
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "kind", "data"),
+    [
+        (aim, OOS, b"us-ascii", b"<HTML><BODY>caf&#233; &lt;3 &#128514;</BODY></HTML>"),
+        (icq, OOS, b"utf-8", "caf\xe9 <3 \U0001f602".encode()),
+        (icq, {}, b"unicode-2-0", "caf\xe9 <3 \U0001f602".encode("utf-16-be")),
+    ],
+)
+async def test_open_oscar_server_forgets_the_charset_of_away_texts(
+    autojump_clock: MockClock,
+    network: Callable[..., AbstractAsyncContextManager[Scene]],
+    settings: dict[str, object],
+    kind: bytes,
+    data: bytes,
+) -> None:
+    async with network(**settings) as scene, signed_on(scene) as client:
+        text = "caf\xe9 <3 \U0001f602"
+        await ask_of(client, SetPresence(ref="p", show=Show.AWAY, text=text), CommandDone)
+        said = scene.server.said(2, 4)[-1].tlvs()
+        assert said[4] == data
+        assert b'charset="' + kind + b'"' in said[3]
 
 
 async def test_open_oscar_server_says_to_wait_a_minute(autojump_clock: MockClock) -> None:

@@ -159,6 +159,9 @@ MIME = [
     (b"text/aolrtf; charset=iso-8859-1", b"\x80 caf\xe9", "\u20ac caf\xe9"),
     (b"nonsense", b"caf\xc3\xa9", "caf\xe9"),
     (None, b"brb\0", "brb"),
+    (b'text/aolrtf; charset="us-ascii"', "caf\xe9".encode("utf-16-be"), "caf\xe9"),
+    (None, "<b>\u2713</b>".encode("utf-16-be"), "<b>\u2713</b>"),
+    (b'text/aolrtf; charset="us-ascii"', b"ends\0\0", "ends\0"),
 ]
 
 

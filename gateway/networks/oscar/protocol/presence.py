@@ -12,7 +12,7 @@ from gateway.networks.oscar.protocol.names import cut, plain
 from gateway.networks.oscar.wire import Body, general, people
 from gateway.networks.oscar.wire.html import from_html, to_html
 from gateway.networks.oscar.wire.people import BartId, Status, UserFlag
-from gateway.networks.oscar.wire.text import encode_mime
+from gateway.networks.oscar.wire.text import encode_mime, encode_without_mime
 
 MAX_PRESENCES = 20_000
 MAX_AWAY_LENGTH = 8_000  # what is put in for a name can make a text very long
@@ -149,8 +149,9 @@ def read_away_text(text: str, *, is_html: bool, reader: str) -> str:
 class OwnPresence:
     """How the user is shown, and what it takes to show him otherwise."""
 
-    def __init__(self, *, html: bool) -> None:
+    def __init__(self, *, html: bool, forgets_mime: bool = False) -> None:
         self._html = html
+        self._forgets_mime = forgets_mime
         self._away: str | None = None  # the text, where he is away
         self._idle = False
         self.max_text_bytes = 1_000
@@ -178,10 +179,15 @@ class OwnPresence:
         most = self.max_text_bytes
         while True:
             written = cut(text, most)
-            kind, data = encode_mime(to_html(written) if self._html else written)
+            kind, data = self._encode(to_html(written) if self._html else written)
             if len(data) <= self.max_text_bytes or most < 16:
                 return people.SetInfo(away_type=kind, away=data)
             most = most * 2 // 3
+
+    def _encode(self, text: str) -> tuple[bytes, bytes]:
+        if self._forgets_mime:
+            return encode_without_mime(text, is_html=self._html)
+        return encode_mime(text)
 
 
 def _idle_seconds(command: base.SetPresence, at: Moment) -> int:

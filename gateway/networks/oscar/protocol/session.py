@@ -87,6 +87,7 @@ class Traits:
     several: bool
     code_page: str
     strips_html: bool
+    forgets_mime: bool  # of away texts; whoever reads one is told that it is ASCII
     refuses_kept: bool  # a number hears of a message that is kept as of one that is refused
     offline: OfflineStore
     message_bytes: int | None
@@ -120,7 +121,7 @@ class Session:
         self._roster = Roster(traits.canonical)
         self._edits = edits.Edits(self._roster)
         self._presences = Presences()
-        self._own = OwnPresence(html=not own_is_uin)
+        self._own = OwnPresence(html=not own_is_uin, forgets_mime=traits.forgets_mime)
         self._stored = talk.Stored()
         self._cookies = talk.Cookies()
         self._asks_icq = own_is_uin and traits.offline is not OfflineStore.ICBM

@@ -85,20 +85,32 @@ def encode_mime(text: str) -> tuple[bytes, bytes]:
     return b'text/aolrtf; charset="unicode-2-0"', _utf16(text)
 
 
+def encode_without_mime(text: str, *, is_html: bool) -> tuple[bytes, bytes]:
+    """Write a text for a service that tells everybody that it is ASCII."""
+    if is_html:
+        ascii_only = _utf8(text).decode().encode("ascii", "xmlcharrefreplace")
+        return b'text/aolrtf; charset="us-ascii"', ascii_only
+    return b'text/aolrtf; charset="utf-8"', _utf8(text)
+
+
 def decode_mime(kind: bytes | None, data: bytes) -> str:
     """Read a profile or an away text by its MIME type.
 
-    One server says us-ascii whatever was sent, so that UTF-8 is tried there, too.
+    One server says us-ascii whatever was sent, so that UTF-8 and UTF-16 are tried there, too.
     """
     found = _CHARSET.search(kind or b"")
     charset = found[1].lower() if found else b""
-    if charset == b"unicode-2-0":
+    if charset == b"unicode-2-0" or _looks_like_utf16(data):
         text = data[: len(data) // 2 * 2].decode("utf-16-be", "replace")
     elif charset == b"iso-8859-1":
         text = data.decode(DEFAULT_CODE_PAGE, "replace")
     else:
         text = _utf8_or(data, DEFAULT_CODE_PAGE)
     return text.removesuffix("\0")
+
+
+def _looks_like_utf16(data: bytes) -> bool:
+    return len(data) % 2 == 0 and b"\0" in data.rstrip(b"\0")[::2]
 
 
 def _utf8_or(data: bytes, code_page: str) -> str:
