@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 from trio.testing import memory_stream_pair
@@ -57,7 +58,7 @@ CANNOT = {
     "test_a_slow_reader_loses_no_value_and_holds_up_nobody*": NO_ACKS,
     "test_a_contact_request_waits_until_it_is_acknowledged*": NO_ACKS,
     "test_presence_is_told_at_sign_on_and_when_it_changes*": "away texts are fetched, and follow",
-    "test_messages_come_in_the_order_they_were_sent*": "live messages have no ids",
+    "test_messages_come_in_the_order_they_were_sent*": "ids are made of senders' cookies",
     "test_a_text_arrives_as_it_was_said*text2*": "long texts come in pieces",
     "test_half_a_surrogate_pair_harms_nobody*": "the service itself replaces it",
     "test_being_removed_is_told*": "OSCAR does not tell it",
@@ -104,8 +105,11 @@ async def _in_memory(policy: Policy | None) -> AsyncGenerator[tuple[OscarHost, S
 
 
 @asynccontextmanager
-async def on_loopback() -> AsyncGenerator[AimHarness, None]:
-    service = Service(RealWorld())
+async def on_loopback(
+    policy: Policy | None = None, **more: Any
+) -> AsyncGenerator[AimHarness, None]:
+    """AIM over real sockets; `more` are settings."""
+    service = Service(RealWorld(), policy)
 
     async def handle(stream: trio.abc.Stream) -> None:
         await serve(stream, service)
@@ -113,7 +117,7 @@ async def on_loopback() -> AsyncGenerator[AimHarness, None]:
     async with trio.open_nursery() as nursery:
         listening = await emulator_host.listen("127.0.0.1", 0)
         nursery.start_soon(listening.serve, handle)
-        settings = AimSettings(host="127.0.0.1", port=listening.port, tls="off")
+        settings = AimSettings(host="127.0.0.1", port=listening.port, tls="off", **more)
         yield AimHarness(Aim(RealHost(), settings), service)
         nursery.cancel_scope.cancel()
 
