@@ -295,8 +295,8 @@ NOON = Moment(0.0, datetime(2026, 4, 1, 12, tzinfo=UTC))
 ALLOWED = (RemoteProtocolError, ConnectionLost, LoginRefused, SignedOff)
 
 
-def session(own: str) -> Session:
-    """A session that is online."""
+def new_session(own: str) -> Session:
+    """A session that has not begun."""
     traits = Traits(
         canonical=canonical_uin if own.isdigit() else canonical_screen_name,
         offered=Capabilities(groups=True, deny=True, search=True),
@@ -310,7 +310,12 @@ def session(own: str) -> Session:
         answer_seconds=30,
         retry_seconds=60,
     )
-    made = Session(own, own, b"cookie", traits, b"abcd")
+    return Session(own, own, b"cookie", traits, b"abcd")
+
+
+def session(own: str) -> Session:
+    """A session that is online."""
+    made = new_session(own)
     made.receive(SignOn(), NOON)
     made.receive(Snac(general.HostOnline((1, 2, 3, 4, 9, 0x13, 0x15))), NOON)
     made.receive(Snac(general.HostVersions()), NOON)

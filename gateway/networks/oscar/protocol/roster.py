@@ -6,6 +6,7 @@ is nobody's business here stays with them, and goes back as it came.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 
 from gateway.errors import RemoteProtocolError
 from gateway.networks import base
@@ -128,7 +129,7 @@ class Roster:
         return address in self._keys
 
     def contact(self, address: str) -> base.Contact:
-        items = self.buddies(address)[:MAX_PLACES]
+        items = [self._items[key] for key in islice(self._keys.get(address, ()), MAX_PLACES)]
         names = [self._name_of(item, address) for item in items]
         groups = dict.fromkeys(name for item in items if (name := self._group_name(item.group)))
         waits = all(item.attributes.first(Attribute.AWAITING) is not None for item in items)
