@@ -160,7 +160,7 @@ class Registration:
     async def _take_over(self, wanted: Account) -> None:
         """Put an account that the network accepted on record, in the place of the old one."""
         user, old = self._user, self._user.account
-        moved = old is not None and old.address != wanted.address
+        moved = old is not None and not self._is_same(old.address, old.fields, wanted)
         if moved:  # GW-EDIT-04: the old account's contacts are no longer his
             await contacts.load(user)
             await self._life.retire()
@@ -184,12 +184,24 @@ class Registration:
         if old is not None and address == old.address:
             kept = {**old.fields, "password": old.secret}
         given = {field.name: _filled_in(field, values, kept) for field in fields}
+        if kept and not self._is_same(address, kept, Account(address, "", given)):
+            # What is on record is another account's, its password above all.
+            given = {field.name: _filled_in(field, values, {}) for field in fields}
         missing = [field for field in fields if field.required and not _filled(field, given)]
         if missing:  # REG7-01, AMB-03
             names = ", ".join(field.label for field in missing)
             raise StanzaError(Condition.NOT_ACCEPTABLE, texts.FIELDS_MISSING.format(fields=names))
         extra = {name: text for name, text in given.items() if name not in ("username", "password")}
         return Account(address=address, secret=given["password"], fields=extra)
+
+    def _is_same(self, address: str, fields: Mapping[str, str], other: Account) -> bool:
+        """Say whether an account of this address, with these fields, is the other one."""
+        named = (
+            one.name for one in self._user.domain.network.description.fields if one.names_account
+        )
+        return address == other.address and all(
+            fields.get(name, "") == other.fields.get(name, "") for name in named
+        )
 
     async def _verify(self, account: Account) -> None:
         """Have the network check the account (GW-REG-03). Raises `StanzaError`."""

@@ -167,7 +167,8 @@ class Field:
     """One field of a registration form; `name` as in XEP-0077 where that has one, else `x-…`.
 
     `options`: the values there are; none: any text. `default` is the one that is meant by nothing
-    at all, which is what the account then holds.
+    at all, which is what the account then holds. Another value of one that `names_account` is
+    another account, whatever its address.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Field:
     secret: bool = False
     options: tuple[str, ...] = ()
     default: str = ""
+    names_account: bool = False
 
 
 @attrs.frozen

@@ -103,6 +103,7 @@ class Oscar:
                 required=False,
                 options=(settings.title, *self._others),
                 default=settings.title,
+                names_account=True,
             )
             self.description = attrs.evolve(
                 self.description, fields=(*self.description.fields, chosen)

@@ -136,6 +136,39 @@ async def test_a_choice_is_offered_kept_and_not_undone_by_plain_fields(
     await play.nothing_more()
 
 
+@pytest.mark.conformance("GW-EDIT-04", "AMB-01", "AMB-03")
+@pytest.mark.parametrize("fields", [(NAME, PASSWORD, attrs.evolve(PLACE, names_account=True))])
+async def test_the_same_name_elsewhere_is_another_account(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    def kept() -> tuple[int, str, dict[str, str]]:
+        [account] = play.gateway.store.accounts(G)
+        return account.account_id, account.secret, dict(account.fields)
+
+    done = f"<iq type='result' id='r1' from='{G}' to='{ORCHARD}'/>"
+    await play.send(filled(("username", "romeo"), ("password", "montague")))
+    await play.expect(done)
+    await play.expect(f"<presence type='subscribe' from='{G}' to='{ROMEO}'/>")
+    first, secret, there = kept()
+    assert (secret, there) == ("montague", {"x-place": ""})
+    tried = len(net.attempts)
+    await play.send(filled(("username", "romeo"), ("x-place", "there")))
+    await play.expect(
+        f"<iq type='error' id='r1' from='{G}' to='{ORCHARD}'><error type='modify' code='406'>"
+        f"<not-acceptable xmlns='{STANZAS}'/><text xmlns='{STANZAS}' xml:lang='en'>"
+        "Please fill in: Password.</text></error></iq>"
+    )
+    assert len(net.attempts) == tried  # nobody there is told the password from here
+    await play.send(filled(("username", "romeo"), ("password", "montague"), ("x-place", "there")))
+    await play.expect(done)
+    second, secret, there = kept()
+    assert (secret, there) == ("montague", {"x-place": "there"})
+    assert second != first  # nothing that waited for the old one goes to the new
+    await play.send(filled(("username", "romeo")))  # what is not said stays
+    await play.expect(done)
+    assert kept() == (second, "montague", {"x-place": "there"})
+
+
 @pytest.mark.conformance("REG7-01", "REG7-02", "GW-BIZ-01", "AMB-03")
 @pytest.mark.parametrize("fields", [(NAME, PASSWORD, PIN)])
 async def test_a_field_that_only_the_form_can_ask_for_leaves_the_form_alone(
