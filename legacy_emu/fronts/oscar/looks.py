@@ -76,7 +76,8 @@ def user_info(
     if look.show in _IS_AWAY:
         flags |= UserFlag.AWAY
     bart = [icon_id(person.avatar)] if shows_icon(person.avatar) else []
-    if look.text and look.show not in _IS_AWAY:
+    # ICQ clients fetch no away text: they take this for it.
+    if look.text and (uin or look.show not in _IS_AWAY):
         bart.append(people.status_text_id(_short(look.text)))
     since = min((session.since for session in person.sessions), default=None)
     return UserInfo(

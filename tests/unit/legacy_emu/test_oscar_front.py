@@ -542,6 +542,18 @@ async def test_presence_is_the_complete_state(control: Control, on: SignOn) -> N
         assert await romeo.barrier() == []
 
 
+async def test_icq_numbers_show_why_they_are_away(icq: Control, on: SignOn) -> None:
+    icq.befriend("10001", "10002")
+    icq.sign_on("10002")
+    async with on("10001") as one:
+        await one.barrier()
+        icq.set_presence("10002", Show.AWAY, "dreaming")
+        shown = await one.expect("03/0b")
+        assert bytes.fromhex("0006 0004 00000001") in shown.data
+        # libpurple fetches no away text as ICQ client, and shows this one.
+        assert bytes.fromhex("001d 0010 0002 04 0c 0008") + b"dreaming\0\0" in shown.data
+
+
 async def test_status_and_idle_in_literal_bytes(control: Control, on: SignOn) -> None:
     control.befriend("romeo", "juliet")
     async with on("romeo") as romeo:
