@@ -81,6 +81,7 @@ need_packages() {
     for package in "${missing[@]}"; do
         case $package in
             prosody | ejabberd) disable_at_boot "$package" ;;
+            bitlbee-libpurple) disable_at_boot bitlbee ;;
         esac
     done
     # Erlang's port mapper came along with ejabberd, unless it was here before.
@@ -130,6 +131,12 @@ need_converse() {
 
 need_profanity() {
     { command -v profanity && command -v tmux; } >/dev/null || need_packages profanity tmux
+}
+
+# It drives an AIM and ICQ client, whose plug-in the tests fetch themselves, checked with this key.
+need_bitlbee() {
+    PATH=$PATH:/usr/sbin:/sbin command -v bitlbee >/dev/null || need_packages bitlbee-libpurple
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || need_packages debian-archive-keyring
 }
 
 # The store's tests run one of their own; the one that Debian may set up is left alone.

@@ -135,13 +135,14 @@ async def running(
     log: Path,
     *,
     environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> AsyncGenerator[Running, None]:
     """Start a process; leaving ends it. Output is added to `log`."""
     with log.open("ab") as output:
         before = output.tell()
         process = await trio.lowlevel.open_process(
             [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=log.parent,

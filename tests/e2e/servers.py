@@ -13,7 +13,7 @@ from functools import partial
 import attrs
 import pytest
 
-from scripts.lab import ejabberd, profanity, prosody, terminal
+from scripts.lab import ejabberd, profanity, prosody, purple, terminal
 from scripts.lab.ejabberd import prepared_ejabberd
 from scripts.lab.prosody import prepared_prosody
 from scripts.lab.xmpp_server import XmppServer
@@ -39,6 +39,10 @@ def require_profanity() -> None:
     _require(terminal.is_installed(), terminal.DEBIAN_PACKAGE)
 
 
+def require_bitlbee() -> None:
+    _require(purple.is_installed(), purple.DEBIAN_PACKAGE)
+
+
 def require_program(program: str, package: str) -> None:
     """Go on when `program` is on the path; otherwise skip the test, or fail it."""
     _require(shutil.which(program) is not None, package)
@@ -51,7 +55,11 @@ def _require(present: bool, package: str) -> None:
 
 def skip_or_fail(package: str) -> None:
     """Skip the test whose server is missing, in a line that names the package, or fail it."""
-    reason = f"missing server: apt-get install {package}"
+    give_up(f"missing server: apt-get install {package}")
+
+
+def give_up(reason: str) -> None:
+    """Skip the test, in a line that says what to do, or fail it."""
     if os.environ.get("REQUIRE_SERVERS", "0") not in ("", "0"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
