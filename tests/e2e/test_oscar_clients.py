@@ -21,6 +21,7 @@ from scripts.lab.processes import Emulator, running_emulator, scratch_folder
 from scripts.lab.purple import PATIENCE_SECONDS, Bee, PlugInMissing, bitlbee
 from tests.e2e import transcripts
 from tests.e2e.servers import give_up, require_bitlbee
+from tests.e2e.world import a_world, add, available, body, register, unavailable
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -142,34 +143,29 @@ class Sitting:
 
 @pytest.fixture
 async def sitting(side: Side, request: pytest.FixtureRequest) -> AsyncGenerator[Sitting, None]:
-    async with a_sitting(side) as sitting:
-        try:
-            yield sitting
-        finally:
-            transcripts.keep(request.node, sitting.bee.client, sitting.bee.transcript)
+    with scratch_folder("emulator") as folder:
+        async with (
+            running_emulator(folder, side.sample) as emulator,
+            open_control(emulator.control) as control,
+            a_bee(request) as bee,
+        ):
+            yield Sitting(side, bee, emulator, control)
 
 
 @asynccontextmanager
-async def a_sitting(side: Side) -> AsyncGenerator[Sitting, None]:
+async def a_bee(request: pytest.FixtureRequest) -> AsyncGenerator[Bee, None]:
+    """Somebody at BitlBee; what is said is printed in the end."""
     require_bitlbee()
     try:
         plug_ins = await purple.plug_ins()
     except PlugInMissing as exc:
         give_up(str(exc))
-    async with an_emulator(side.sample) as (emulator, control):
-        with scratch_folder("bitlbee") as home:
-            async with bitlbee(home, plug_ins) as bee:
-                yield Sitting(side, bee, emulator, control)
-
-
-@asynccontextmanager
-async def an_emulator(sample: str) -> AsyncGenerator[tuple[Emulator, ControlClient], None]:
-    with scratch_folder("emulator") as folder:
-        async with (
-            running_emulator(folder, sample) as emulator,
-            open_control(emulator.control) as control,
-        ):
-            yield emulator, control
+    with scratch_folder("bitlbee") as home:
+        async with bitlbee(home, plug_ins) as bee:
+            try:
+                yield bee
+            finally:
+                transcripts.keep(request.node, bee.client, bee.transcript)
 
 
 @pytest.fixture
@@ -324,3 +320,46 @@ async def test_libpurple_hears_why_it_was_signed_off(at_home: Sitting) -> None:
         await at_home.sign_on_again()
     await at_home.control.call("cut", address=side.name)
     await bee.hear("Error: Server closed the connection")
+
+
+async def test_libpurple_chats_through_the_gateway(request: pytest.FixtureRequest) -> None:
+    gateway = "aim.localhost"
+    juliets = f"juliet@{gateway}"
+    require_bitlbee()
+    async with (
+        a_world(gateway, network="aim") as world,
+        world.gateway().running(),
+        a_bee(request) as bee,
+        world.client(await world.account("romeo")) as romeo,
+    ):
+        emulator = world.service.emulator
+        await romeo.presence()
+        await register(romeo, emulator.passwords["romeo"], gateway=gateway)
+        await add(romeo, juliets)
+        sitting = Sitting(AIM, bee, emulator, world.service.control)
+        async with bee.aside():
+            await sitting.sign_on()
+        await romeo.expect(available(juliets))
+        await bee.hear(":Romeo!", "JOIN")
+
+        await romeo.message(juliets, f"{SAID} <hi> &amp;c.\nline two")
+        await bee.hear(":Romeo!", f"PRIVMSG somebody :{SAID} <hi> &amp;c.")
+        await bee.hear(":Romeo!", "PRIVMSG somebody :line two")
+        await romeo.message(juliets, chat_state="composing")
+        await bee.hear(":Romeo!", "\x01TYPING 1\x01")
+        await bee.say("PRIVMSG Romeo :\x01TYPING 1\x01", f"PRIVMSG Romeo :{SAID} <hi> &amp;c.")
+        await romeo.expect(lambda came: came.chat_state == "composing")
+        await romeo.expect(body(juliets, f"{SAID} <hi> &amp;c."))
+
+        await romeo.presence("away", "asleep & dreaming \u2713")
+        await bee.hear("&bitlbee -v Romeo")
+        await bee.command("info Romeo")
+        await bee.hear("Status: Away: asleep & dreaming \u2713")
+        await bee.say("AWAY :be right back, Zo\u00eb")
+        away = await romeo.expect(available(juliets, "away"))
+        assert away.status in ("", "be right back, Zo\u00eb")  # it may be fetched a little later
+        if not away.status:
+            away = await romeo.expect(available(juliets, "away"))
+        assert away.status == "be right back, Zo\u00eb"
+        await bee.command("account aim off")
+        await romeo.expect(unavailable(juliets))

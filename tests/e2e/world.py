@@ -18,6 +18,7 @@ import trio
 from gateway.control import ask
 from gateway.host import RealHost
 from legacy_emu.control_client import ControlClient, open_control
+from scripts.demo_casts import load_cast
 from scripts.lab.jabber import Jabber, Match, Received, jabber_client
 from scripts.lab.legacy_user import LegacyUser, legacy_user
 from scripts.lab.processes import (
@@ -127,12 +128,14 @@ async def a_world(
     kind: Kind = PROSODY,
     serving: bool = True,
     settings: str = "",
+    network: str = "emu",
     seconds: float = TEST_SECONDS,
 ) -> AsyncGenerator[World, None]:
     """An XMPP server, an emulated service for each gateway, and their configuration.
 
     The gateway itself is started by `World.gateway`. With `serving` false the XMPP server is not
-    started. `settings` are the configuration's first lines. All of it is bounded in time.
+    started. `settings` are the configuration's first lines; `network` is what every gateway there
+    speaks. All of it is bounded in time.
     """
     kind.require()
     names = gateways or (GATEWAY,)
@@ -146,17 +149,24 @@ async def a_world(
             for name in names:
                 home = folder / name
                 home.mkdir()
-                emulator = await stack.enter_async_context(running_emulator(home))
+                sample = load_cast(network).sample
+                emulator = await stack.enter_async_context(running_emulator(home, sample))
                 control = await stack.enter_async_context(open_control(emulator.control))
                 services.append(Service(emulator, control))
             config = folder / "balcony.toml"
             world = World(folder, server, services, config)
-            await write_configuration(world, config, settings)
+            await write_configuration(world, config, settings, network=network)
             yield world
 
 
 async def write_configuration(
-    world: World, config: Path, settings: str = "", *, secret: str = "", jid: str = ""
+    world: World,
+    config: Path,
+    settings: str = "",
+    *,
+    secret: str = "",
+    jid: str = "",
+    network: str = "emu",
 ) -> None:
     """Write a configuration for this world, and a key beside it; `secret` and `jid` may be wrong.
 
@@ -164,16 +174,18 @@ async def write_configuration(
     """
     await balcony("init", config.parent)
     lines = [settings, '[store]\nurl = "sqlite:///balcony.db"']
+    cast = load_cast(network)
     for component, service in zip(world.server.components, world.services, strict=True):
+        place = cast.service(service.emulator.fronts[cast.front])
         lines += [
             "[[component]]",
             f"jid = {json.dumps(jid or component.jid)}",
             f"domain = {json.dumps(world.server.domain)}",
             f"server = {json.dumps(world.server.address_of(component))}",
             f"secret = {json.dumps(secret or component.secret)}",
-            'network = "emu"',
+            f"network = {json.dumps(network)}",
             "[component.service]",
-            *(f"{key} = {json.dumps(value)}" for key, value in service.emulator.service.items()),
+            *(f"{key} = {json.dumps(value)}" for key, value in place.items()),
         ]
     await trio.Path(config).write_text("\n".join(lines))
 
