@@ -19,6 +19,7 @@ from gateway.networks.base import (
     Refusal,
 )
 from gateway.networks.oscar.client import OscarClient, Pace, Place, linked, ticket_for
+from gateway.networks.oscar.pictures import Pictures
 from gateway.networks.oscar.protocol import (
     Login,
     Session,
@@ -141,6 +142,7 @@ class Oscar:
                 ),
                 redirect=lambda told, tls: redirected(server, told, tls),
                 max_avatar_bytes=settings.max_avatar_bytes,
+                pictures=Pictures(settings.avatar_cache_bytes),
             ),
         )
 

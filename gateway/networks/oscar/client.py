@@ -18,6 +18,7 @@ from gateway.host import Address, Host
 from gateway.networks import base
 from gateway.networks.base import LoginRefused, Reason, SignedOff
 from gateway.networks.event_queue import EventQueue
+from gateway.networks.oscar.pictures import Pictures
 from gateway.networks.oscar.protocol import (
     IconSession,
     IconWanted,
@@ -66,6 +67,7 @@ class Place:
     pace: Pace
     redirect: Callable[[str, int], Address]
     max_avatar_bytes: int
+    pictures: Pictures
 
 
 class Wire:
@@ -336,6 +338,8 @@ class Link:
         while True:
             while not self._session.icons:
                 await self._news()
+            if self._tell_known():
+                continue
             try:
                 await self._visit_icons()
             except (ConnectionLost, RemoteProtocolError) as exc:
@@ -343,6 +347,15 @@ class Link:
                 wanted, self._session.icons = self._session.icons, []
                 text = "The service gives no pictures at present."
                 self._tell(base.CommandFailed(one.ref, Reason.UNREACHABLE, text) for one in wanted)
+
+    def _tell_known(self) -> bool:
+        """Give the first picture that is wanted, if it is kept here."""
+        wanted = self._session.icons[0]
+        kept = self._place.pictures.get(wanted.id.data)
+        if kept is not None:
+            del self._session.icons[0]
+            self._tell([base.CommandDone(wanted.ref, kept)])
+        return kept is not None
 
     async def _visit_icons(self) -> None:
         """Fetch all that is wanted. Raises `ConnectionLost` and `RemoteProtocolError`."""
@@ -363,6 +376,8 @@ class Link:
                 while not visit.ready:
                     await _exchange(wire, visit)
             while self._session.icons:
+                if self._tell_known():
+                    continue
                 wanted = self._session.icons[0]
                 await trio.sleep(visit.wait(trio.current_time()))
                 with in_time(trio.current_time() + ICONS_SECONDS, address):
@@ -381,6 +396,7 @@ class Link:
             await _exchange(wire, visit)
         if visit.avatar is not None:
             self._avatar_bytes += len(visit.avatar.data)
+            self._place.pictures.keep(wanted.id.data, visit.avatar)
         return base.CommandDone(wanted.ref, visit.avatar)
 
     async def _news(self) -> None:

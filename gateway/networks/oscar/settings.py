@@ -107,6 +107,7 @@ class Settings(Server):
 
     several_sign_ons: bool = True
     max_avatar_bytes: int = attrs.field(default=4_000_000, validator=_amount)
+    avatar_cache_bytes: int = attrs.field(default=16_000_000, validator=_amount)
     sign_on_seconds: float = attrs.field(default=60.0, validator=_seconds)
     sign_off_seconds: float = attrs.field(default=5.0, validator=_seconds)
     answer_seconds: float = attrs.field(default=30.0, validator=_seconds)

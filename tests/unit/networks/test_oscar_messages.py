@@ -316,7 +316,7 @@ async def test_a_message_that_comes_again_has_the_same_id(
     live = im("10 002", b"Hi", cookie=COOKIE)
     stored = im("10002", b"Hi", tlv(0x16, struct.pack(">I", int(NOON.timestamp()))), cookie=COOKIE)
     async with network() as scene:
-        first = await ids_of(scene, live, stored, live)
+        first = await ids_of(scene, live, stored, stored, live)
         again = await ids_of(scene, stored)
     assert first[0] is not None
     assert {*first, *again} == {first[0]}

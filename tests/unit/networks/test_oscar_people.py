@@ -1,5 +1,6 @@
 """How people are, and what they say of themselves."""
 
+import hashlib
 import struct
 from datetime import timedelta
 
@@ -30,11 +31,13 @@ from gateway.networks.base import (
     Show,
     Stage,
 )
+from gateway.networks.oscar.pictures import Pictures
 from tests.contract.harness import next_event
 from tests.fakes.oscar_server import (
     COOKIE,
     Connection,
     Heard,
+    OscarServer,
     h,
     name8,
     tlv,
@@ -176,8 +179,22 @@ async def test_nobody_is_found(autojump_clock: MockClock) -> None:
         assert failed.reason is Reason.UNKNOWN_ADDRESS
 
 
-async def test_a_picture_is_fetched_by_a_connection_of_its_own(autojump_clock: MockClock) -> None:
-    gif = b"GIF89a" + bytes(100)
+def gif(letter: str, size: int = 100) -> bytes:
+    return b"GIF89a" + letter.encode() * size
+
+
+def digest(image: bytes) -> bytes:
+    return hashlib.md5(image, usedforsecurity=False).digest()
+
+
+def shows(name: str, image: bytes) -> bytes:
+    """The body of a 03/0B with a picture."""
+    return user(name, tlv(1, h("0010")), tlv(0x1D, h("0001 01 10") + digest(image)))
+
+
+def gallery(server: OscarServer, *images: bytes) -> None:
+    """Let the server give these pictures to whoever asks by their hashes."""
+    known = {digest(image): image for image in images}
 
     async def service(connection: Connection, heard: Heard) -> None:
         assert heard.body == h("0010")
@@ -185,25 +202,70 @@ async def test_a_picture_is_fetched_by_a_connection_of_its_own(autojump_clock: M
         await connection.snac(1, 5, body, heard.request)
 
     async def picture(connection: Connection, heard: Heard) -> None:
-        assert heard.body == name8("juliet") + h("01") + BART
-        body = name8("juliet") + BART + struct.pack(">H", len(gif)) + gif
+        image = known[heard.body[-16:]]
+        bart = h("0001 01 10") + heard.body[-16:]
+        name = heard.body[: 1 + heard.body[0]]
+        assert heard.body == name + h("01") + bart
+        body = name + bart + struct.pack(">H", len(image)) + image
         await connection.snac(0x10, 5, body, heard.request)
 
-    async with aim(max_avatar_bytes=200) as scene, signed_on(scene) as client:
-        scene.server.script |= {(1, 4): service, (0x10, 4): picture}
-        none = await ask_of(client, FetchAvatar(ref="0", address="juliet"), CommandDone)
-        assert none.result is None
-        await scene.server.bos.snac(3, 0x0B, user("Juliet", tlv(1, h("0010")), tlv(0x1D, BART)))
-        await next_event(client, PresenceChanged)
-        for ref in ("1", "2"):
-            done = await ask_of(client, FetchAvatar(ref=ref, address="juliet"), CommandDone)
-            assert done.result == Avatar(gif, "image/gif")
-        over = await ask_of(client, FetchAvatar(ref="3", address="juliet"), CommandFailed)
-        assert over.reason is Reason.RATE_LIMITED
+    server.script |= {(1, 4): service, (0x10, 4): picture}
+
+
+async def test_a_picture_is_fetched_by_a_connection_of_its_own(autojump_clock: MockClock) -> None:
+    async with aim() as scene:
+        gallery(scene.server, gif("j"))
+        async with signed_on(scene) as client:
+            none = await ask_of(client, FetchAvatar(ref="0", address="juliet"), CommandDone)
+            assert none.result is None
+            await scene.server.bos.snac(3, 0x0B, shows("Juliet", gif("j")))
+            await next_event(client, PresenceChanged)
+            done = await ask_of(client, FetchAvatar(ref="1", address="juliet"), CommandDone)
+            assert done.result == Avatar(gif("j"), "image/gif")
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(scene.server.connections) == 1
         await trio.testing.wait_all_tasks_blocked()
-        assert len(scene.server.connections) == 1
-    await trio.testing.wait_all_tasks_blocked()
-    assert scene.server.connections == []
+        assert scene.server.connections == []
+
+
+async def test_pictures_are_fetched_once_for_all_and_not_without_end(
+    autojump_clock: MockClock,
+) -> None:
+    async with aim(max_avatar_bytes=200, avatar_cache_bytes=250) as scene:
+        gallery(scene.server, gif("j"), gif("n"), gif("t"))
+        async with signed_on(scene) as client:
+            for name in ("Juliet", "Nurse", "Tybalt", "Capulet"):
+                await scene.server.bos.snac(3, 0x0B, shows(name, gif(name[0].lower())))
+                await next_event(client, PresenceChanged)
+            for ref in ("1", "2", "3"):
+                for name in ("juliet", "nurse"):
+                    done = await ask_of(client, FetchAvatar(ref=ref, address=name), CommandDone)
+                    assert done.result == Avatar(gif(name[0]), "image/gif")
+            assert len(scene.server.said(0x10, 4)) == 2
+            over = await ask_of(client, FetchAvatar(ref="t", address="tybalt"), CommandFailed)
+            assert over.reason is Reason.RATE_LIMITED
+        async with signed_on(scene) as client:  # another session: what is kept is kept for all
+            for name in ("Juliet", "Tybalt"):
+                await scene.server.bos.snac(3, 0x0B, shows(name, gif(name[0].lower())))
+                await next_event(client, PresenceChanged)
+            await ask_of(client, FetchAvatar(ref="1", address="juliet"), CommandDone)
+            assert len(scene.server.said(0x10, 4)) == 2
+            await ask_of(client, FetchAvatar(ref="2", address="tybalt"), CommandDone)
+            assert len(scene.server.said(0x10, 4)) == 3
+
+
+def test_pictures_that_were_not_asked_for_go_first() -> None:
+    pictures = Pictures(250)
+    a, b, c, large = gif("a"), gif("b"), gif("c"), gif("d", 300)
+    for image in (a, b):
+        pictures.keep(digest(image), Avatar(image))
+    assert pictures.get(digest(a)) == Avatar(a)
+    pictures.keep(digest(a), Avatar(a))
+    pictures.keep(digest(c), Avatar(c))
+    pictures.keep(digest(large), Avatar(large))
+    pictures.keep(digest(b), Avatar(c))  # that is another one
+    kept = [image for image in (a, b, c, large) if pictures.get(digest(image)) is not None]
+    assert kept == [a, c]
 
 
 async def test_no_picture_is_no_trouble(autojump_clock: MockClock) -> None:
