@@ -1,6 +1,6 @@
 """The harness of the emulated service, over memory streams and over loopback sockets."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -40,11 +40,16 @@ class MemoryHost(RealHost):
 
 class EmuHarness:
     cannot: Mapping[str, str] = {}
+    repeats = True
+    endings: Collection[Refusal] = tuple(Refusal)
 
     def __init__(self, network: Network, service: Service) -> None:
         self.network = network
         self.service = service
         self.control = Control(service)
+
+    def told(self, reason: Refusal, retry_after: float | None) -> tuple[Refusal, float | None]:
+        return reason, retry_after
 
     def account(self, name: str) -> Account:
         self.control.create_account(name, f"{name}-pw")

@@ -5,7 +5,7 @@ runs against it. Names are screen names in canonical spelling; nothing here is n
 network.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, TypeVar
 
@@ -44,6 +44,17 @@ class Harness(Protocol):
     @property
     def cannot(self) -> Mapping[str, str]:
         """What the network's protocol has no way to promise: patterns of tests, each with why."""
+
+    @property
+    def repeats(self) -> bool:
+        """Say whether what was not acknowledged comes again, under the id it had."""
+
+    @property
+    def endings(self) -> Collection[Refusal]:
+        """Return the reasons the network has words for when it ends a session."""
+
+    def told(self, reason: Refusal, retry_after: float | None) -> tuple[Refusal, float | None]:
+        """Return what the network can say of a refused sign-on."""
 
     # --- its people ---------------------------------------------------------------------------
 

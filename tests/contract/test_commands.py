@@ -85,7 +85,9 @@ async def test_any_text_is_taken_or_refused(harness: Harness, text: str) -> None
         command = SendMessage(ref="1", conversation="juliet", text=text)
         outcome = await ask_of(client, command, MessageOutcome)
         assert outcome.stage in FINAL
-    assert harness.texts_to("juliet") == [text]
+    # In pieces, where one is not long enough; and some services have no word for half a character.
+    replaced = text.replace("\ud800", "\N{REPLACEMENT CHARACTER}")
+    assert "".join(harness.texts_to("juliet")) in (text, replaced)
 
 
 async def test_two_users_see_hear_and_read_each_other(harness: Harness) -> None:
@@ -97,14 +99,17 @@ async def test_two_users_see_hear_and_read_each_other(harness: Harness) -> None:
     ):
         away = SetPresence(ref="p", show=Show.AWAY, text="in Mantua")
         await ask_of(romeo, away, CommandDone)
-        seen = await next_event(juliet, PresenceChanged, lambda event: event.show is Show.AWAY)
-        assert (seen.address, seen.text) == ("romeo", "in Mantua")
+        seen = await next_event(juliet, PresenceChanged, lambda event: event.text == "in Mantua")
+        assert (seen.address, seen.show) == ("romeo", Show.AWAY)
         writing = SetTyping(ref="t", conversation="juliet", state=TypingState.COMPOSING)
         await ask_of(romeo, writing, CommandDone)
         assert (await next_event(juliet, Typing)).state is TypingState.COMPOSING
         hello = SendMessage(ref="m", conversation="juliet", text="Hello")
         accepted = await ask_of(romeo, hello, MessageOutcome)
         heard = await next_event(juliet, MessageReceived)
+        assert (heard.sender, heard.text) == ("romeo", "Hello")
+        if not romeo.capabilities.receipts:
+            return
         assert heard.legacy_id == accepted.legacy_id
         juliet.acknowledge(heard.token)
         delivered = await next_event(romeo, MessageOutcome)
@@ -185,20 +190,31 @@ async def test_what_cannot_be_done_is_refused_with_its_reason(
     account = harness.account("romeo")
     harness.account("juliet")
     async with sign_on(harness, account) as client:
+        needed = next((name for name, one in ALL_NEEDS if type(one) is type(command)), None)
+        if needed is not None and not getattr(client.capabilities, needed):
+            reason = Reason.UNSUPPORTED
         failed = await ask_of(client, command, CommandFailed)
         assert (failed.ref, failed.reason) == ("x", reason)
         assert failed.text
 
 
-async def test_people_are_found_and_shown(harness: Harness) -> None:
+async def test_people_are_shown(harness: Harness) -> None:
     account = harness.account("romeo")
     harness.account("juliet")
+    harness.befriend("romeo", "juliet")
+    harness.show("juliet", Show.ONLINE)  # of others some networks tell nothing
     async with sign_on(harness, account) as client:
         shown = await ask_of(client, FetchProfile(ref="1", address="juliet"), CommandDone)
         assert isinstance(shown.result, Profile)
         assert shown.result.address == "juliet"
         picture = await ask_of(client, FetchAvatar(ref="4", address="juliet"), CommandDone)
         assert picture.result is None
+
+
+async def test_people_are_found(harness: Harness) -> None:
+    account = harness.account("romeo")
+    harness.account("juliet")
+    async with sign_on(harness, account) as client:
         found = await ask_of(client, Search(ref="2", fields={"name": "JULI"}), CommandDone)
         assert isinstance(found.result, tuple)
         assert [profile.address for profile in found.result] == ["juliet"]
@@ -218,6 +234,10 @@ NEEDS: list[tuple[str, LegacyCommand]] = [
     ("search", Search(ref="x", fields={"name": "juliet"})),
     ("per_contact_presence", SetPresence(ref="x", show=Show.AWAY, only_for=("juliet",))),
 ]
+
+
+# A network that knows no answers has nothing to take back either.
+ALL_NEEDS = [*NEEDS, ("deny", Revoke(ref="x", address="juliet"))]
 
 
 async def test_every_command_outside_the_capabilities_is_unsupported(bare: Harness) -> None:

@@ -33,7 +33,7 @@ async def test_the_service_ends_a_session_in_order(
         for _ in range(2):
             with pytest.raises(SignedOff, match="closing time") as ended:
                 await client.receive()
-            assert ended.value.reason is reason
+            assert ended.value.reason is (reason if reason in harness.endings else None)
         with pytest.raises(SignedOff):
             await client.send(SendMessage(ref="1", conversation="juliet", text="Wait!"))
         client.acknowledge("no such token")

@@ -47,10 +47,17 @@ async def test_presence_is_told_at_sign_on_and_when_it_changes(harness: Harness)
     harness.befriend("romeo", "juliet")
     harness.show("juliet", Show.DND, "on the balcony")
     async with sign_on(harness, account) as client:
+        # The text may follow: some networks have it fetched.
         there = await next_event(client, PresenceChanged)
+        assert (there.address, there.show) == ("juliet", Show.DND)
+        if not there.text:
+            there = await next_event(client, PresenceChanged)
         assert (there.address, there.show, there.text) == ("juliet", Show.DND, "on the balcony")
         harness.show("juliet", Show.XA)
         there = await next_event(client, PresenceChanged)
+        assert (there.address, there.show) == ("juliet", Show.XA)
+        if there.text:
+            there = await next_event(client, PresenceChanged)
         assert (there.address, there.show, there.text) == ("juliet", Show.XA, "")
 
 
@@ -62,10 +69,18 @@ async def test_messages_come_in_the_order_they_were_sent(harness: Harness) -> No
         waited = [await next_event(client, MessageReceived) for _ in before]
         after = [harness.say("juliet", "romeo", f"after {number}") for number in range(50)]
         live = [await next_event(client, MessageReceived) for _ in after]
-    assert [event.legacy_id for event in waited + live] == before + after
+    texts = [f"before {number}" for number in range(10)]
+    assert [event.text for event in waited + live] == texts + [
+        f"after {number}" for number in range(50)
+    ]
     assert all(event.sent_at is not None for event in waited)
     assert all(event.sent_at is None for event in live)
     assert {(event.conversation, event.sender) for event in live} == {("juliet", "juliet")}
+    ids = [event.legacy_id for event in waited + live]
+    assert len(set(ids) - {None}) == sum(one is not None for one in ids)
+    if not harness.repeats:
+        return
+    assert ids == before + after
     tokens = [event.token for event in waited + live]
     assert None not in tokens
     assert len(set(tokens)) == len(tokens)
@@ -79,7 +94,10 @@ async def test_a_text_arrives_as_it_was_said(harness: Harness, text: str) -> Non
     harness.account("juliet")
     async with sign_on(harness, account) as client:
         harness.say("juliet", "romeo", text)
-        assert (await next_event(client, MessageReceived)).text == text
+        got = (await next_event(client, MessageReceived)).text
+        while len(got) < len(text):  # in pieces, where one is not long enough
+            got += (await next_event(client, MessageReceived)).text
+        assert got == text
 
 
 async def test_half_a_surrogate_pair_harms_nobody(harness: Harness) -> None:
@@ -88,7 +106,8 @@ async def test_half_a_surrogate_pair_harms_nobody(harness: Harness) -> None:
     async with sign_on(harness, account) as client:
         harness.say("juliet", "romeo", "half \ud83d of it")
         text = (await next_event(client, MessageReceived)).text
-        assert text.encode("utf-8").decode() == "half \N{REPLACEMENT CHARACTER} of it"
+        halves = text.encode("utf-8").decode().split(" ")
+        assert halves in (["half", mark, "of", "it"] for mark in "?\N{REPLACEMENT CHARACTER}")
 
 
 async def test_typing_is_told(harness: Harness) -> None:

@@ -44,16 +44,18 @@ async def test_checking_right_credentials_signs_nobody_on(harness: Harness) -> N
 @pytest.mark.parametrize("name", ["romeo", "nobody"])
 async def test_wrong_credentials_are_refused(harness: Harness, name: str) -> None:
     harness.account("romeo")
-    expected = {"romeo": Refusal.WRONG_CREDENTIALS, "nobody": Refusal.UNKNOWN_ACCOUNT}[name]
+    expected = {Refusal.WRONG_CREDENTIALS}
+    if name == "nobody":  # some services do not say which it was
+        expected.add(Refusal.UNKNOWN_ACCOUNT)
     account = Account(name, "no such password")
     async with nothing_left(harness):
         with pytest.raises(LoginRefused) as refused:
             async with sign_on(harness, account):
                 pytest.fail("signed on")
-        assert refused.value.reason is expected
+        assert refused.value.reason in expected
         with pytest.raises(LoginRefused) as unchecked:
             await harness.network.check(account, no_challenge)
-        assert unchecked.value.reason is expected
+        assert unchecked.value.reason is refused.value.reason
 
 
 @pytest.mark.parametrize("reason", Refusal)
@@ -64,11 +66,11 @@ async def test_each_refusal_is_told(harness: Harness, reason: Refusal) -> None:
         with pytest.raises(LoginRefused) as refused:
             async with sign_on(harness, account):
                 pytest.fail("signed on")
-        assert (refused.value.reason, refused.value.retry_after) == (reason, 7.5)
+        assert (refused.value.reason, refused.value.retry_after) == harness.told(reason, 7.5)
         harness.refuse(reason)
         with pytest.raises(LoginRefused) as refused:
             await harness.network.check(account, no_challenge)
-        assert (refused.value.reason, refused.value.retry_after) == (reason, None)
+        assert (refused.value.reason, refused.value.retry_after) == harness.told(reason, None)
 
 
 async def test_a_service_that_hangs_up_at_once_is_a_lost_connection(harness: Harness) -> None:

@@ -273,6 +273,15 @@ class _Running:
     step: Step | None = None  # what the service is asked for
 
 
+@attrs.frozen
+class Last:
+    """The last word of a change; `answer` is told once it is written."""
+
+    body: Body
+    ref: str
+    answer: base.LegacyEvent
+
+
 class Edits:
     """Changes of one feedbag, one after the other. `outgoing` is what is to be sent for them."""
 
@@ -280,7 +289,7 @@ class Edits:
         self._roster = roster
         self._waiting: deque[_Running] = deque()
         self._current: _Running | None = None
-        self.outgoing: list[Body] = []
+        self.outgoing: list[Body | Last] = []
 
     def start(self, ref: str, edit: Edit) -> Iterator[base.LegacyEvent]:
         """Carry out a change when its turn comes; `ref` may be empty: then nobody is told."""
@@ -365,9 +374,13 @@ class Edits:
         self._current = None
         if running.begun:
             self.outgoing.append(EndEdit())
-        self.outgoing += running.requests
         yield from self._roster.changes()
-        if running.ref:
+        if not running.ref:
+            self.outgoing += running.requests
+        elif running.requests:  # it is done when they are written
+            *requests, last = running.requests
+            self.outgoing += [*requests, Last(last, running.ref, answer)]
+        else:
             yield answer
 
 

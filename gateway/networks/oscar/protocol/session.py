@@ -625,7 +625,9 @@ class Session:
         """Send what changes of the list are waiting for."""
         bodies, self._edits.outgoing = self._edits.outgoing, []
         for body in bodies:
-            if isinstance(body, edits.Step):
+            if isinstance(body, edits.Last):
+                self.requests.put(Snac(body.body, self.requests.number()), body.ref, (body.answer,))
+            elif isinstance(body, edits.Step):
                 self.requests.ask(body, self._edited, self._edit_expired, self._edits.ref)
             else:
                 self.requests.say(body)
