@@ -164,7 +164,7 @@ async def _unsubscribed(user: User, address: str) -> None:
     if address in user.granted:  # a moment ago: the list may not say so yet
         user.granted.remove(address)
         refusal = Revoke(ref=user.domain.new_id(), address=address)
-    elif Strand.ASKING in strands or await _has_asked(user, address):  # LU-ADD-05
+    elif Strand.ASKING in strands or await has_asked(user, address):  # LU-ADD-05
         refusal = Deny(ref=user.domain.new_id(), address=address)
     elif _declines(user, address):
         return
@@ -413,7 +413,7 @@ def _refuse(user: User, contact: Jid, condition: Condition, type_: ErrorType, te
     user.domain.link.send_batch([error, refusal])
 
 
-async def _has_asked(user: User, address: str) -> bool:
+async def has_asked(user: User, address: str) -> bool:
     """Say whether this contact waits for the user's answer."""
     assert user.account is not None
     store, account_id = user.domain.store, user.account.account_id

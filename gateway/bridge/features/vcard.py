@@ -1,7 +1,8 @@
 """Business cards of contacts and of the gateway (vcard-temp, XEP-0054; VCARD-01).
 
 What the network knows of a contact is fetched when somebody asks for it; where it knows nothing,
-the name on the contact list is a card, too.
+the name on the contact list is a card, too. Who asks to be a contact has one already: on some
+networks he is a number, and his card alone says who that is.
 """
 
 import base64
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from gateway.bridge.features import contacts
 from gateway.bridge.features.disco import is_known
 from gateway.bridge.translate import bounded
 from gateway.bridge.user import User
@@ -18,6 +20,7 @@ from gateway.networks.base import (
     CommandDone,
     FetchAvatar,
     FetchProfile,
+    InvalidAddress,
     Profile,
 )
 from gateway.xmpp import namespaces as ns
@@ -58,10 +61,11 @@ async def get(user: User, iq: Iq) -> None:
         card = Element("vCard", ns.VCARD, {}, (_text("FN", title), _text("NICKNAME", title)))
         user.domain.link.answer(result_of(iq, card))
         return
-    if user.account is None or not is_known(user, iq):
+    if user.account is None or not (is_known(user, iq) or await _has_asked(user, iq)):
         raise StanzaError(Condition.SERVICE_UNAVAILABLE)
     address = user.domain.addresses.address_of(iq.to)
-    listed = user.contacts[address].listed
+    known = user.contacts.get(address)
+    listed = known.listed if known is not None else None
     fetching = _Fetching(iq, listed.name if listed is not None else "")
     able = user.client.capabilities if user.client is not None else None
     commands: list[FetchProfile | FetchAvatar] = []
@@ -81,6 +85,14 @@ async def get(user: User, iq: Iq) -> None:
         _finish(user, fetching)
     elif fetching.waiting:
         user.later.set(fetching, FETCH_SECONDS, lambda: _give_up(user, fetching))
+
+
+async def _has_asked(user: User, iq: Iq) -> bool:
+    try:
+        address = user.domain.addresses.address_of(iq.to)
+    except InvalidAddress:
+        return False
+    return await contacts.has_asked(user, address)
 
 
 def refuse(user: User, iq: Iq) -> Iq:

@@ -7,13 +7,14 @@ from trio.testing import MockClock
 from gateway.errors import ConnectionLost
 from gateway.networks.base import (
     CommandDone,
+    ContactRequest,
     FetchProfile,
     LegacyCommand,
     LegacyEvent,
     Profile,
 )
 from tests.fakes.network import FakeClient, FakeNetwork
-from tests.fakes.stage import JULIET, Stage
+from tests.fakes.stage import JULIET, ROMEO, G, Stage
 from tests.scenarios.words import NURSE, UNAVAILABLE, iq, refused, result
 
 ASK = "<vCard xmlns='vcard-temp'/>"
@@ -56,6 +57,36 @@ async def test_a_question_that_cannot_be_put_leaves_what_the_list_says(
     monkeypatch.setattr(FakeClient, "send", send)
     await play.send(iq("get", ASK, to=JULIET))
     await play.expect(result(JULIETS, from_=JULIET))
+    await play.nothing_more()
+
+
+@pytest.mark.conformance("VCARD-01", "LU-ADD-01")
+async def test_who_asks_to_be_a_contact_has_a_card_until_he_is_answered(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    def answer(command: LegacyCommand) -> LegacyEvent | None:
+        if isinstance(command, FetchProfile):
+            return CommandDone(command.ref, Profile(command.address, {"nick": "Tybalt"}))
+        return None
+
+    net.capabilities = attrs.evolve(net.capabilities, profile=True)
+    net.rules.answer = answer
+    await signed_on(play)
+    number = f"15951607@{G}"
+    await play.send(iq("get", ASK, to=number))
+    await play.expect(refused(UNAVAILABLE, from_=number, text=False))
+    net.clients[0].tell(ContactRequest(address="15951607", token=1))
+    await play.expect(f"<presence type='subscribe' from='{number}' to='{ROMEO}'/>")
+    await play.send(iq("get", ASK, id_="i2", to=number))
+    tybalts = "<vCard xmlns='vcard-temp'><NICKNAME>Tybalt</NICKNAME></vCard>"
+    await play.expect(result(tybalts, id_="i2", from_=number))
+    await play.send(f"<presence type='unsubscribed' from='{ROMEO}' to='{number}'/>")
+    await play.send(iq("get", ASK, id_="i3", to=number))
+    await play.expect(refused(UNAVAILABLE, id_="i3", from_=number, text=False))
+    # Where his address cannot be one, nobody has asked.
+    nobody = f"{'x' * 65}@{G}"
+    await play.send(iq("get", ASK, id_="i4", to=nobody))
+    await play.expect(refused(UNAVAILABLE, id_="i4", from_=nobody, text=False))
     await play.nothing_more()
 
 
