@@ -296,3 +296,16 @@ async def test_who_asks_is_answered(autojump_clock: MockClock) -> None:
             name8("10003") + h("00 0002") + b"no" + h("0000"),
         ]
         assert scene.server.said(0x13, 0x16)[0].body == name8("10002")
+
+
+async def test_leave_that_is_given_unasked_is_an_answer(autojump_clock: MockClock) -> None:
+    async with icq() as scene:
+        scene.server.feedbag.append(item("10002", 1, 9, 0, h("0066 0000")))
+        async with signed_on(scene) as client:
+            body = h("0006 0001 0002 0004") + name8("10002") + h("0002") + b"ok" + h("0000")
+            await scene.server.bos.snac(0x13, 0x15, body, flags=0x8000)
+            answer = await next_event(client, RequestAnswered)
+            assert (answer.address, answer.granted) == ("10002", True)
+            changed = (await next_event(client, ContactChanged)).contact
+            assert changed.subscription == SEEN  # and the mark is taken off the list
+            assert items_of(scene.server.said(0x13, 9)[0]) == [("10002", 1, 9, 0, b"")]

@@ -117,14 +117,25 @@ async def test_a_message_for_ever_is_too_long(autojump_clock: MockClock) -> None
 
 ERRORS = [
     ("0002", Reason.RATE_LIMITED),
+    ("0003", Reason.RATE_LIMITED),
     ("0004", Reason.OFFLINE_NOT_STORED),
+    ("0004 0008 0002 000e", Reason.OFFLINE_NOT_STORED),
     ("0004 0008 0002 000f", Reason.LIST_FULL),
+    ("0005", Reason.UNREACHABLE),
+    ("0009", Reason.UNSUPPORTED),
     ("000a", Reason.REFUSED),
     ("000b", Reason.TOO_LONG),
+    ("000d", Reason.REFUSED),
+    ("000e", Reason.REFUSED),
     ("000f", Reason.NOT_AUTHORISED),
     ("0010", Reason.BLOCKED),
+    ("0011", Reason.REFUSED),
+    ("0012", Reason.REFUSED),
+    ("0013", Reason.UNREACHABLE),
     ("0014", Reason.UNKNOWN_ADDRESS),
+    ("0017", Reason.UNREACHABLE),
     ("001a", Reason.UNREACHABLE),
+    ("001c", Reason.UNREACHABLE),
     ("7777", Reason.UNKNOWN),
 ]
 

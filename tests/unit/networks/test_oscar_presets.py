@@ -65,6 +65,12 @@ async def test_open_oscar_server_is_not_overrun_by_logins(autojump_clock: MockCl
         with pytest.raises(LoginRefused):
             await scene.network.check(ROMEO, no_challenge)
         assert len(scene.server.said(0x17, 2)) == 11
+        await trio.sleep(60)
+        async with signed_on(scene):
+            pass
+        with pytest.raises(LoginRefused):
+            await enter(scene, ROMEO)
+        assert len(scene.server.said(0x17, 2)) == 12
 
 
 async def test_open_oscar_server_is_asked_for_kept_messages_in_one_way(

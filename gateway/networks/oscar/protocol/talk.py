@@ -38,6 +38,7 @@ _REASONS: Mapping[int, tuple[Reason, str]] = {
     0x0A: (Reason.REFUSED, "The contact's client refused this."),
     0x0B: (Reason.TOO_LONG, "This is too long for the service."),
     0x0D: (Reason.REFUSED, "The service does not allow this."),
+    0x0E: (Reason.REFUSED, "The service does not understand this."),
     0x0F: (Reason.NOT_AUTHORISED, "The service does not allow this."),
     0x10: (Reason.BLOCKED, "You have blocked this contact."),
     0x11: (Reason.REFUSED, "You have been warned too often."),
@@ -58,6 +59,8 @@ def reason_of(error: Error) -> tuple[Reason, str]:
     """Return what an error SNAC means."""
     if error.code == 0x04 and error.subcode == MAILBOX_FULL:
         return Reason.LIST_FULL, "No more messages are kept for this contact."
+    if error.code == 0x04 and error.subcode == NO_OFFLINE:
+        return Reason.OFFLINE_NOT_STORED, "The contact takes messages only while he is there."
     unknown = (Reason.UNKNOWN, "The service refused this.")
     reason, text = _REASONS.get(error.code, unknown)
     said = plain(error.text) if error.text else f"{text} (code {error.code:#04x})"
