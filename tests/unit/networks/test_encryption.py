@@ -5,16 +5,11 @@ import ssl
 import tomllib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gateway.config import load, service_settings
 from gateway.errors import ConfigurationError, ConnectionLost
@@ -27,6 +22,7 @@ from legacy_emu.fronts.websocket import serve
 from legacy_emu.host import RealWorld
 from legacy_emu.service import Service
 from tests.contract.harness import no_challenge
+from tests.unit.networks.conftest import Tapped
 
 ROMEO = Account("romeo", "tell-nobody")
 REQUEST = b"GET / HTTP/1.1"  # how a WebSocket opens; what follows is masked, and so no proof
@@ -71,57 +67,6 @@ def test_cleartext_has_to_be_written_down(
 
 
 # --- on the wire -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A self-signed certificate for localhost, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    today = RealHost().now()
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "localhost.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + signed.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
-
-
-class Tapped(trio.abc.Stream):
-    """A connection that somebody listens in on."""
-
-    def __init__(self, stream: trio.abc.Stream, overheard: bytearray) -> None:
-        self._stream = stream
-        self._overheard = overheard
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._stream.receive_some(max_bytes)
-        self._overheard += data
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
 
 
 @asynccontextmanager
