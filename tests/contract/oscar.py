@@ -136,17 +136,20 @@ class IcqHarness(AimHarness):
 
 
 @asynccontextmanager
-async def in_memory(policy: Policy | None = None) -> AsyncGenerator[AimHarness, None]:
+async def in_memory(policy: Policy | None = None, **more: Any) -> AsyncGenerator[AimHarness, None]:
     async with _in_memory(policy) as (host, service):
-        settings = AimSettings(host="oscar.example", tls="off")
+        settings = AimSettings(host="oscar.example", tls="off", **more)
         yield AimHarness(Aim(host, settings), service)
 
 
 @asynccontextmanager
-async def icq_in_memory(policy: Policy | None = None) -> AsyncGenerator[AimHarness, None]:
-    """ICQ with its numbers as they are."""
+async def icq_in_memory(
+    policy: Policy | None = None, **more: Any
+) -> AsyncGenerator[AimHarness, None]:
+    """ICQ with its numbers as they are; `more` are settings."""
     async with _in_memory(policy) as (host, service):
-        settings = IcqSettings(host="oscar.example", tls="off", preset="open-oscar-server")
+        given: dict[str, Any] = {"preset": "open-oscar-server", **more}
+        settings = IcqSettings(host="oscar.example", tls="off", **given)
         yield AimHarness(Icq(host, settings), service)
 
 

@@ -1,6 +1,9 @@
 """AIM and ICQ against the emulated service: what the contract asks of others in another way."""
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
+from unicodedata import normalize
 
 import pytest
 import trio
@@ -210,6 +213,41 @@ async def test_a_second_client_may_stay(autojump_clock: MockClock) -> None:
             for client in (first, second):
                 aim.say("juliet", "romeo", "both of you")
                 assert (await next_event(client, MessageReceived)).text == "both of you"
+
+
+@pytest.mark.parametrize("login", [None, "md5", "md5-old", "roasted"])
+@pytest.mark.parametrize(
+    ("network", "preset"),
+    [
+        (in_memory, "plain"),
+        (in_memory, "open-oscar-server"),
+        (icq_in_memory, "plain"),
+        (icq_in_memory, "open-oscar-server"),
+        (icq_in_memory, "icq-only"),
+    ],
+)
+async def test_each_preset_signs_on_writes_and_gets_what_was_kept(
+    autojump_clock: MockClock, network: Callable[..., Any], preset: str, login: str | None
+) -> None:
+    async with network(preset=preset, login=login) as oscar, nothing_left(oscar):
+        mine, theirs = ("10001", "10002") if network is icq_in_memory else ("romeo", "juliet")
+        account = oscar.account(mine)
+        oscar.account(theirs)
+        oscar.befriend(mine, theirs)
+        oscar.say(theirs, mine, "1 < 2 \u2713 <b>")
+        async with sign_on(oscar, account) as client:
+            listed = await next_event(client, ContactList)
+            assert [contact.address for contact in listed.contacts] == [theirs]
+            kept = await next_event(client, MessageReceived)
+            assert kept.text == "1 < 2 \u2713 <b>"
+            assert kept.sent_at is not None
+            client.acknowledge(kept.token)
+            for text in ("plain", "&amp; <b> \u010d"):
+                message = SendMessage(ref=text, conversation=theirs, text=text)
+                assert (await ask_of(client, message, MessageOutcome)).stage is Stage.ACCEPTED
+        texts = [normalize("NFC", text) for text in oscar.texts_to(theirs)]
+        assert texts == ["plain", "&amp; <b> \u010d"]
+        assert oscar.unacknowledged(mine) == []
 
 
 # --- ICQ --------------------------------------------------------------------------------------
