@@ -36,6 +36,9 @@ def main(
     changed: Annotated[
         bool, typer.Option("--changed", help="Run only what rows need that are new or changed.")
     ] = False,
+    options: Annotated[
+        list[str] | None, typer.Argument(help="What pytest is given to run tests, after --.")
+    ] = None,
     root: Annotated[Path, typer.Option(hidden=True)] = ROOT,
 ) -> None:
     """Run the tests that show requirements, and write docs/conformance.md.
@@ -48,9 +51,9 @@ def main(
         if summary:
             held = summarise(root, requirements)
         elif changed:
-            held = renew(root, requirements)
+            held = renew(root, requirements, *options or ())
         else:
-            held = record(root, requirements, quick=quick)
+            held = record(root, requirements, *options or (), quick=quick)
     except Faulty as exc:
         tell(*str(exc).splitlines())
         held = False
@@ -70,16 +73,17 @@ def summarise(root: Path, requirements: Requirements) -> bool:
     return not missing and not stale
 
 
-def record(root: Path, requirements: Requirements, *, quick: bool) -> bool:
+def record(root: Path, requirements: Requirements, *options: str, quick: bool) -> bool:
     """Run the tests and write the page. Returns whether none of them failed."""
-    cases = run(root, "-q", "-m", "conformance and not servers" if quick else "conformance")
+    wanted = "conformance and not servers" if quick else "conformance"
+    cases = run(root, "-q", "-m", wanted, *options)
     refuse_contradictions(requirements, cases)
     results = page.results(requirements, cases)
     write(root, requirements, page.functions(cases), results)
     return all(case.outcome != "failed" for case in cases)
 
 
-def renew(root: Path, requirements: Requirements) -> bool:
+def renew(root: Path, requirements: Requirements, *options: str) -> bool:
     """Run the tests of rows that are new, changed or not shown; the others stay as they are."""
     tests = page.functions(collect(root, requirements))
     written = read(root)
@@ -87,7 +91,7 @@ def renew(root: Path, requirements: Requirements) -> bool:
     due = {*page.changed(written, page.write(requirements, tests, results))}
     due |= {id_ for id_, result in results.items() if result != page.SHOWN}
     wanted = dict.fromkeys(test for id_ in tests if id_ in due for test in tests[id_])
-    cases = run(root, "-q", *wanted) if wanted else ()
+    cases = run(root, "-q", *options, *wanted) if wanted else ()
     seen = page.results(requirements, cases)
     results |= {id_: seen[id_] for id_ in tests if id_ in due}
     write(root, requirements, tests, results)

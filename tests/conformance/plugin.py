@@ -3,17 +3,30 @@
 A test that names what is no requirement ends the run before it starts. Beyond that a run is left
 alone, unless it is asked: `--conformance-report FILE` writes down what became of each marked test;
 `--hold-conformance` fails a run of all tests that has not shown a row which the page calls shown.
+
+On several cores (pytest-xdist) it is the workers that know the tests: each tells the controller at
+its end which there are, and the controller, who hears of every outcome, keeps the account.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
 from tests.conformance import page
-from tests.conformance.requirements import Case, Faulty, Requirements, load, to_json, unknown
+from tests.conformance.requirements import (
+    FILE,
+    Case,
+    Faulty,
+    Requirements,
+    from_json,
+    load,
+    to_json,
+    unknown,
+)
 
 MEND = "run scripts/conformance, and commit what it writes"
 
@@ -31,73 +44,108 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Account(config), "the account of conformance")
+    tests = Tests(config)
+    config.pluginmanager.register(tests, "the tests that show requirements")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Account(config, tests), "the account of conformance")
+
+
+class Tests:
+    """Which tests name requirements, as collected here or told by a worker."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.cases: dict[str, Case] = {}
+        self.some_left_out = False
+
+    @pytest.hookimpl(tryfirst=True)  # before any is deselected
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            ids = [str(id_) for mark in item.iter_markers("conformance") for id_ in mark.args]
+            if ids:
+                path, line, _ = item.location
+                name = item.nodeid.partition("::")[2].partition("[")[0]
+                self.cases[item.nodeid] = Case(
+                    function=f"{Path(path).as_posix()}::{name}",
+                    line=(line or 0) + 1,
+                    ids=tuple(dict.fromkeys(ids)),
+                )
+        if self.cases and (faults := self._faults()):
+            if not hasattr(self._config, "workerinput"):
+                raise pytest.UsageError(faults)
+            items.clear()
+            report = pytest.CollectReport(str(FILE), "failed", faults, [])
+            self._config.hook.pytest_collectreport(report=report)  # the controller ends the run
+
+    def _faults(self) -> str:
+        try:
+            return "\n".join(unknown(load(self._config.rootpath), self.cases.values()))
+        except Faulty as exc:
+            return str(exc)
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self.some_left_out = self.some_left_out or bool(items)
+
+    def pytest_sessionfinish(self) -> None:
+        if hasattr(self._config, "workerinput"):
+            told = (list(self.cases), to_json(self.cases.values()), self.some_left_out)
+            self._config.workeroutput["conformance"] = json.dumps(told)  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a worker tells, if it came to its end; all of them have the same tests."""
+        told = getattr(node, "workeroutput", {}).get("conformance")
+        if told is not None:
+            names, cases, self.some_left_out = json.loads(told)
+            self.cases = dict(zip(names, from_json(cases), strict=True))
 
 
 class Account:
     """What the tests of one run show."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, tests: Tests) -> None:
         self._config = config
-        self._cases: dict[str, Case] = {}
+        self._tests = tests
+        self._outcomes: dict[str, tuple[str, str]] = {}
         self._everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(
             config.getoption(option) for option in ("ignore", "ignore_glob", "deselect")
         )
         self._faults: list[str] = []
         self._notes: list[str] = []
 
-    # --- which tests there are ---
-
-    @pytest.hookimpl(tryfirst=True)  # before any is deselected
-    def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
-        for item in items:
-            ids = [str(id_) for mark in item.iter_markers("conformance") for id_ in mark.args]
-            if ids:
-                path, line, _ = item.location
-                name = item.nodeid.partition("::")[2].partition("[")[0]
-                self._cases[item.nodeid] = Case(
-                    function=f"{Path(path).as_posix()}::{name}",
-                    line=(line or 0) + 1,
-                    ids=tuple(dict.fromkeys(ids)),
-                )
-        if self._cases:
-            try:
-                faults = unknown(load(self._config.rootpath), self._cases.values())
-            except Faulty as exc:
-                raise pytest.UsageError(str(exc)) from exc
-            if faults:
-                raise pytest.UsageError("\n".join(faults))
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self._everything = self._everything and not items
-
     # --- what became of them ---
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        case = self._cases.get(report.nodeid)
-        if case is None or case.outcome == "failed":
+        before, _ = self._outcomes.get(report.nodeid, ("", ""))
+        if before == "failed":
             return
         if report.failed:
-            self._cases[report.nodeid] = attrs.evolve(case, outcome="failed")
+            self._outcomes[report.nodeid] = ("failed", "")
         elif report.skipped:
-            reason = _reason(report)
-            self._cases[report.nodeid] = attrs.evolve(case, outcome="skipped", reason=reason)
+            self._outcomes[report.nodeid] = ("skipped", _reason(report))
         elif report.when == "call":
-            self._cases[report.nodeid] = attrs.evolve(case, outcome="passed")
+            self._outcomes[report.nodeid] = ("passed", "")
+
+    def _cases(self) -> list[Case]:
+        cases = []
+        for name, case in self._tests.cases.items():
+            outcome, reason = self._outcomes.get(name, (case.outcome, case.reason))
+            cases.append(attrs.evolve(case, outcome=outcome, reason=reason))
+        return cases
 
     # --- the end ---
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         report: Path | None = self._config.getoption("conformance_report")
         if report is not None:
-            report.write_text(json.dumps(to_json(self._cases.values())), "utf-8")
+            report.write_text(json.dumps(to_json(self._cases())), "utf-8")
         if self._config.getoption("hold_conformance"):
             self._hold_to_account()
             if self._faults and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _hold_to_account(self) -> None:
-        if not self._everything:
+        if not self._everything or self._tests.some_left_out:
             self._notes.append(f"{page.FILE} is held to account only when all tests are run")
             return
         try:
@@ -111,7 +159,7 @@ class Account:
             self._compare(requirements, written)
 
     def _compare(self, requirements: Requirements, written: str) -> None:
-        cases = self._cases.values()
+        cases = self._cases()
         seen = page.results(requirements, cases)
         for id_, result in page.read(written).items():
             if result == page.SHOWN and seen.get(id_) != page.SHOWN:

@@ -1,5 +1,6 @@
 """The account of conformance, over small trees of its own with real test runs in them."""
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -63,11 +64,17 @@ class Tree:
         self.write("checks/test_words.py", text)
 
     def run(
-        self, *, summary: bool = False, quick: bool = False, changed: bool = False
+        self, *options: str, summary: bool = False, quick: bool = False, changed: bool = False
     ) -> tuple[int, str, str]:
         """Run the tool. Returns its exit code, the last line of its output, and its errors."""
         with pytest.raises(typer.Exit) as ending:
-            main(summary=summary, quick=quick, changed=changed, root=self.root)
+            main(
+                summary=summary,
+                quick=quick,
+                changed=changed,
+                options=list(options),
+                root=self.root,
+            )
         said = self.output.readouterr()
         lines = said.out.splitlines()
         assert not summary or len(lines) <= 1
@@ -394,6 +401,61 @@ def test_a_stale_page_is_noted_after_a_whole_run(recorded_tree: Tree) -> None:
     code, said = recorded_tree.pytest("--hold-conformance")
     assert code == 1
     assert f"{page.FILE}: No such file or directory" in said
+
+
+# --- on several cores ------------------------------------------------------------------------
+
+WORKERS = ("-p", "xdist.plugin", "-n", "2")
+
+
+def test_workers_give_the_same_account(recorded_tree: Tree) -> None:
+    outcomes = [test for test, _ in OUTCOMES.values()]
+    tests = [f"@pytest.mark.conformance('AMB-01')\n{test}" for test in outcomes]
+    recorded_tree.write("checks/test_more.py", LATE + "\n".join(tests))
+    accounts = []
+    for way in ((), WORKERS):
+        report = recorded_tree.root / "report.json"
+        assert recorded_tree.pytest("--conformance-report", str(report), *way)[0] == 1
+        accounts.append(json.loads(report.read_text("utf-8")))
+    assert accounts[0] == accounts[1]
+    assert len(accounts[0]) == 1 + len(OUTCOMES)
+
+
+def test_workers_write_the_same_page(tree: Tree, recorded: str) -> None:
+    assert tree.run(*WORKERS)[0] == 0
+    assert tree.page == recorded
+    tree.tests(SHOWS_IT.replace("test_it_is_so", "test_it_is_still_so"))
+    assert tree.run(*WORKERS, changed=True)[0] == 0
+    assert tree.page == recorded.replace("it_is_so", "it_is_still_so")
+
+
+def test_workers_are_held_to_account(recorded_tree: Tree) -> None:
+    code, said = recorded_tree.pytest("--hold-conformance", *WORKERS)
+    assert (code, "held to account only" in said) == (0, False)
+    code, said = recorded_tree.pytest("--hold-conformance", *WORKERS, "-k", "so")
+    assert (code, "held to account only" in said) == (0, False)  # that is all of them
+    recorded_tree.tests(SHOWS_IT.replace("    pass", "    pytest.skip('no server')"))
+    code, said = recorded_tree.pytest("--hold-conformance", *WORKERS)
+    assert code == 1
+    assert "calls ONE-01 shown; it is not shown: it_is_so skipped (no server)\n" in said
+    code, said = recorded_tree.pytest("--hold-conformance", *WORKERS, "-k", "not so")
+    assert "held to account only when all tests are run" in said
+
+
+def test_a_worker_that_dies_has_shown_nothing(recorded_tree: Tree) -> None:
+    dies = SHOWS_IT.replace("    pass", "    import os; os._exit(1)")
+    recorded_tree.tests(dies + SHOWS_IT.replace("it_is_so", "it_is_still_so"))
+    code, said = recorded_tree.pytest("--hold-conformance", *WORKERS)
+    assert code == 1
+    assert "calls ONE-01 shown; it is failing: it_is_so\n" in said
+
+
+def test_a_worker_points_at_what_names_the_wrong_row(recorded_tree: Tree) -> None:
+    recorded_tree.tests(SHOWS_IT.replace("ONE-01", "ONE-09"))
+    code, said = recorded_tree.pytest(*WORKERS)
+    assert code != 0
+    assert f"checks/test_words.py:4: test_it_is_so names ONE-09, which is not in {FILE}" in said
+    assert "Traceback" not in said
 
 
 # --- this project ----------------------------------------------------------------------------
