@@ -10,6 +10,10 @@ readonly root
 # Whatever LANG says, Python reads and writes UTF-8.
 export PYTHONUTF8=1
 
+# How pytest uses all cores (tests/parallel.py). A worker that ends by itself, as one does whose test
+# hangs, ends the run.
+in_parallel=(-n auto --dist loadgroup --no-loadscope-reorder --max-worker-restart 0)
+
 note() { printf '%s\n' "-- $*" >&2; }
 
 fail() {

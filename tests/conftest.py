@@ -1,3 +1,3 @@
 """What every test run has."""
 
-pytest_plugins = ("tests.conformance.plugin", "tests.e2e.transcripts")
+pytest_plugins = ("tests.conformance.plugin", "tests.e2e.transcripts", "tests.parallel")

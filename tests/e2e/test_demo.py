@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import trio
 
 from scripts.demo_casts import cast_names, load_cast
 from scripts.demo_check import find_browser
-from scripts.lab.processes import REPOSITORY, running
+from scripts.lab.processes import REPOSITORY, running, scratch_folder
 from tests.e2e.servers import require_program, require_prosody
 
 TEST_SECONDS = 180
@@ -18,10 +19,21 @@ TEST_SECONDS = 180
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 
+@pytest.fixture
+def scratch() -> Generator[Path, None, None]:
+    """Where the demo puts what it needs: its path is short, for the sockets in it."""
+    with scratch_folder("demo") as folder:
+        yield folder
+
+
 def _demo_in(folder: Path) -> dict[str, str]:
     """The environment in which everything of the demo's lands in `folder`."""
     require_prosody()
     return {"TMPDIR": str(folder), "PYTHONPATH": str(REPOSITORY)}
+
+
+def _left_in(folder: Path) -> list[str]:
+    return [one.name for one in folder.iterdir()]
 
 
 def _processes_naming(folder: Path) -> list[str]:
@@ -40,10 +52,8 @@ def _processes_naming(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("network", cast_names())
 async def test_the_demo_checks_itself_and_leaves_nothing_behind(
-    network: str, tmp_path: Path
+    network: str, tmp_path: Path, scratch: Path
 ) -> None:
-    scratch = tmp_path / "t"
-    scratch.mkdir()
     command = [sys.executable, "-m", "scripts.demo", "--no-browser", "--check"]
     command += ["--network", network]
     with trio.fail_after(TEST_SECONDS):
@@ -56,14 +66,14 @@ async def test_the_demo_checks_itself_and_leaves_nothing_behind(
     assert f"the service hears {cast.protocol} from the gateway, and nothing else ... ok" in (
         demo.output()
     )
-    assert list(scratch.iterdir()) == []
+    assert _left_in(scratch) == []
     assert _processes_naming(scratch) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_the_demo_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    scratch = tmp_path / "t"
-    scratch.mkdir()
+async def test_a_signal_ends_the_demo_in_order(
+    tmp_path: Path, scratch: Path, number: signal.Signals
+) -> None:
     command = [sys.executable, "-u", "-m", "scripts.demo", "--no-browser"]
     with trio.fail_after(TEST_SECONDS):
         async with running(
@@ -74,13 +84,13 @@ async def test_a_signal_ends_the_demo_in_order(tmp_path: Path, number: signal.Si
             demo.process.send_signal(number)
             code = await demo.process.wait()
     assert code == 0, demo.log_tail()
-    assert list(scratch.iterdir()) == []
+    assert _left_in(scratch) == []
     assert _processes_naming(scratch) == []
 
 
-async def test_a_signal_in_the_middle_of_it_leaves_nothing_behind_either(tmp_path: Path) -> None:
-    scratch = tmp_path / "t"
-    scratch.mkdir()
+async def test_a_signal_in_the_middle_of_it_leaves_nothing_behind_either(
+    tmp_path: Path, scratch: Path
+) -> None:
     command = [sys.executable, "-u", "-m", "scripts.demo", "--no-browser"]
     with trio.fail_after(TEST_SECONDS):
         async with running(
@@ -92,17 +102,18 @@ async def test_a_signal_in_the_middle_of_it_leaves_nothing_behind_either(tmp_pat
             code = await demo.process.wait()
     assert code == 1, demo.log_tail()
     assert "Traceback" not in demo.output()
-    assert list(scratch.iterdir()) == []
+    assert _left_in(scratch) == []
     assert _processes_naming(scratch) == []
 
 
 @pytest.mark.parametrize("network", cast_names())
-async def test_the_page_is_seen_to_work_in_a_browser(network: str, tmp_path: Path) -> None:
+async def test_the_page_is_seen_to_work_in_a_browser(
+    network: str, tmp_path: Path, scratch: Path
+) -> None:
     require_program("npm", "npm")
     if find_browser() is None:
         require_program("chromium-headless-shell", "chromium-headless-shell")
-    scratch, shots = tmp_path / "t", tmp_path / "shots"
-    scratch.mkdir()
+    shots = tmp_path / "shots"
     command: list[str | Path] = [REPOSITORY / "scripts" / "demo", "--network", network, "--check"]
     command += ["--screenshots", shots]
     with trio.fail_after(TEST_SECONDS * 2):
@@ -112,5 +123,5 @@ async def test_the_page_is_seen_to_work_in_a_browser(network: str, tmp_path: Pat
             code = await demo.process.wait()
     assert code == 0, demo.log_tail()
     assert {one.stem for one in shots.iterdir()} > {"desktop-light", "desktop-dark", "phone-light"}
-    assert list(scratch.iterdir()) == []
+    assert _left_in(scratch) == []
     assert _processes_naming(scratch) == []
