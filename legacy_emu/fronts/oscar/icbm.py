@@ -148,7 +148,7 @@ class Icbm:
 
     def _takes_html(self, sender: str) -> bool:
         plain = talk.is_plain(sender, self._bos.own)
-        return not plain or talk.takes_html(self._bos.account.capabilities)
+        return not plain or people.takes_html(self._bos.account.capabilities)
 
     def say_typed(self, sender: Person, kind: int, fields: tuple[str, ...], value: str) -> None:
         """Say something on channel 4, as old ICQ clients have it."""

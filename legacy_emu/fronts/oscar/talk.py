@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gateway.networks.oscar.wire import html, messages, text
 from gateway.networks.oscar.wire.messages import TypedKind
-from gateway.networks.oscar.wire.people import SERVER_RELAY, TAKES_HTML, TAKES_ICQ_HTML
+from gateway.networks.oscar.wire.people import SERVER_RELAY
 from legacy_emu.fronts.oscar.looks import is_uin
 
 MAX_TEXT_BYTES = 7_800  # of one message, as it is sent
@@ -46,11 +46,6 @@ def _plain(raw: str, sender: str, to: str) -> str:
     if is_plain(sender, to) and not html.looks_like_html(raw):
         return raw
     return html.from_html(raw)
-
-
-def takes_html(capabilities: tuple[bytes, ...]) -> bool:
-    """Say whether a client reads HTML from everybody: newer ICQ clients take all for HTML."""
-    return TAKES_HTML in capabilities or TAKES_ICQ_HTML in capabilities
 
 
 def parts(plain: str, *, as_html: bool) -> Iterator[bytes]:

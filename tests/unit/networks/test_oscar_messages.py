@@ -15,6 +15,7 @@ from gateway.networks.base import (
     MessageOutcome,
     MessageReceived,
     Notice,
+    PresenceChanged,
     Reason,
     SendMessage,
     SetPresence,
@@ -85,6 +86,21 @@ async def test_what_a_server_takes_for_html_is_kept_from_it(
         await ask_of(client, SendMessage(ref="m", conversation="10002", text=text), MessageOutcome)
         data = (await scene.server.hear(4, 6)).tlvs(16)[2]
         assert data[10:12] == charset.to_bytes(2, "big")
+
+
+async def test_numbers_whose_clients_take_html_get_it(autojump_clock: MockClock) -> None:
+    # libpurple says so, and takes everything for HTML.
+    capability = tlv(0x0D, h("0138ca7b769a491588f213fc00979ea8"))
+    message = SendMessage(ref="m", conversation="10002", text="<hi> &amp;")
+    async with icq() as scene, signed_on(scene) as client:
+        for shown, said in [
+            (user("10002", capability), b"<HTML><BODY>&lt;hi&gt; &amp;amp;</BODY></HTML>"),
+            (user("10002"), b"<hi> &amp;"),
+        ]:
+            await scene.server.bos.snac(3, 0x0B, shown)
+            await next_event(client, PresenceChanged)
+            await ask_of(client, message, MessageOutcome)
+            assert scene.server.said(4, 6)[-1].tlvs(16)[2].endswith(bytes(4) + said)
 
 
 async def test_a_long_message_goes_in_pieces_and_has_one_outcome(

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from itertools import count
 
+import attrs
+
 from gateway.networks import base
 from gateway.networks.base import Reason, Stage
 from gateway.networks.oscar.protocol import talk
@@ -25,6 +27,7 @@ class Mail:
         dialect: talk.Dialect,
         own_address: str,
         nonce: bytes,
+        takes_html: Callable[[str], bool],
         keeps: Callable[[str], Stage] | None = None,
     ) -> None:
         """`keeps` says what it means that somebody is refused a message for not being there."""
@@ -32,6 +35,7 @@ class Mail:
         self._dialect = dialect
         self._own_address = own_address
         self._nonce = nonce
+        self._takes_html = takes_html
         self._keeps = keeps
         self._cookies = count(1)
         self._sendings = talk.Sendings()
@@ -42,7 +46,9 @@ class Mail:
         text = "\n".join(lines + [one.url for one in command.attachments])
         pieces = []
         if len(text) <= self.max_bytes * talk.MAX_PIECES:
-            pieces = talk.split(text, command.conversation, self._dialect, self.max_bytes)
+            always_html = self._takes_html(command.conversation)
+            dialect = attrs.evolve(self._dialect, always_html=always_html)
+            pieces = talk.split(text, command.conversation, dialect, self.max_bytes)
         if not 0 < len(pieces) <= talk.MAX_PIECES:
             return [_failed(command, Reason.TOO_LONG, TOO_LONG)]
         cookies = [self._cookie() for _ in pieces]

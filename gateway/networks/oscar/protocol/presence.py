@@ -45,6 +45,7 @@ _AWAY = (Show.AWAY, Show.XA, Show.DND)
 class _Person:
     info: people.UserInfo
     away_text: str = ""
+    takes_html: bool = False  # whoever writes
 
 
 class Presences:
@@ -55,13 +56,14 @@ class Presences:
 
     def arrived(self, address: str, info: people.UserInfo, at: Moment) -> base.PresenceChanged:
         """Take somebody's complete state."""
+        takes_html = people.takes_html(info.capabilities or ())
         info = attrs.evolve(info, capabilities=None, direct=None, bart=_shown_bart(info))
         person = self._people.get(address)
         if person is None:
             person = _Person(info)
             if len(self._people) < MAX_PRESENCES:
                 self._people[address] = person
-        person.info = info
+        person.info, person.takes_html = info, takes_html
         if not is_away(info):
             person.away_text = ""
         return _told(address, person, at)
@@ -97,6 +99,11 @@ class Presences:
     def display_name(self, address: str) -> str:
         person = self._people.get(address)
         return plain(person.info.name) if person is not None else ""
+
+    def takes_html(self, address: str) -> bool:
+        """Say whether somebody's client reads HTML from numbers, too, as it says."""
+        person = self._people.get(address)
+        return person is not None and person.takes_html
 
     def is_online(self, address: str) -> bool:
         return address in self._people

@@ -130,7 +130,8 @@ class Session:
         self.requests = Requests(traits.answer_seconds)
         self._entering = Entering(self.requests, cookie, several=traits.several, learn=self._learn)
         keeps = self._kept if traits.refuses_kept and own_is_uin else None
-        self._mail = Mail(self.requests, dialect, own_address, nonce, keeps)
+        takes_html = self._presences.takes_html
+        self._mail = Mail(self.requests, dialect, own_address, nonce, takes_html, keeps)
         self._lookups = Lookups(self.requests, self._presences, dialect, own_address, nonce)
         self.icons: list[IconWanted] = []
         self.services: dict[int, general.ServiceReply | None] = {}  # None: refused

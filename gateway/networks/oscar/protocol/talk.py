@@ -120,6 +120,7 @@ class Dialect:
     own_is_uin: bool
     code_page: str
     strips_html: bool  # the service takes what looks like HTML out of what numbers send
+    always_html: bool = False  # to write, whoever reads it
 
     def is_html(self, other: str) -> bool:
         return not (self.own_is_uin and is_uin(other))
@@ -137,7 +138,7 @@ class Dialect:
         return text.encode(self.code_page, "replace")
 
     def part(self, text: str, other: str) -> Part:
-        if self.is_html(other):
+        if self.always_html or self.is_html(other):
             body = to_html(text)
         else:
             body = text.replace("\r\n", "\n").replace("\r", "\n")

@@ -65,6 +65,11 @@ TAKES_ICQ_HTML = capability("0138CA7B-769A-4915-88F2-13FC00979EA8")
 ICQ_TYPING = capability("563FC809-0B6F-41BD-9F79-422609DFA2F3")
 
 
+def takes_html(capabilities: tuple[bytes, ...]) -> bool:
+    """Say whether a client reads HTML from everybody; those of ICQ that do take all for HTML."""
+    return TAKES_HTML in capabilities or TAKES_ICQ_HTML in capabilities
+
+
 # --- BART ids ---------------------------------------------------------------------------------
 
 
