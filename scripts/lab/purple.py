@@ -1,8 +1,9 @@
 """libpurple, of Pidgin, as an AIM and ICQ client: somebody talks IRC to BitlBee, which drives it.
 
-Debian 12 has libpurple and BitlBee, but no longer libpurple's plug-in for AIM and ICQ; of what else
-is there only BarnOwl still speaks OSCAR, and no ICQ. Debian 11 has the plug-in, and it fits: it is
-taken out of that package into this user's cache, and nothing of Debian 11 is installed.
+Debian 12 has libpurple and BitlBee, but no longer libpurple's plug-in for AIM and ICQ. Debian 11
+has it, and it fits: it is taken out of that package into this user's cache, and nothing of Debian
+11 is installed. No other client was to be had: of Debian 12's programs BarnOwl alone still speaks
+OSCAR, and aborts when it connects; nothing for it could be fetched from PyPI or npm.
 """
 
 import os
