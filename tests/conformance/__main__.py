@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from tests.conformance import page
+from tests.conformance import networks, page
+from tests.conformance.networks import Networks
 from tests.conformance.requirements import (
     FILE,
     Case,
@@ -62,11 +63,11 @@ def main(
 
 def summarise(root: Path, requirements: Requirements) -> bool:
     """Print the totals of the page. Returns whether it is whole in tier 1, and up to date."""
-    tests = page.functions(collect(root, requirements))
-    written = read(root)
+    written, cases = read(root), collect(root, requirements)
+    tests, played = page.functions(cases), networks.read(written, networks.of(cases))
     results = page.current(requirements, tests, written)
-    stale = page.staleness(written, page.write(requirements, tests, results))
-    sys.stdout.write(f"{page.totals(requirements, results).summary}\n")
+    stale = page.staleness(written, page.write(requirements, tests, results, played))
+    tell_totals(requirements, results, played)
     missing = tell_missing(requirements, results)
     if stale:
         tell(f"{page.FILE} is stale:" if written else f"there is no {page.FILE}:", *stale, MEND)
@@ -79,23 +80,25 @@ def record(root: Path, requirements: Requirements, *options: str, quick: bool) -
     cases = run(root, "-q", "-m", wanted, *options)
     refuse_contradictions(requirements, cases)
     results = page.results(requirements, cases)
-    write(root, requirements, page.functions(cases), results)
+    write(root, requirements, page.functions(cases), results, networks.of(cases))
     return all(case.outcome != "failed" for case in cases)
 
 
 def renew(root: Path, requirements: Requirements, *options: str) -> bool:
     """Run the tests of rows that are new, changed or not shown; the others stay as they are."""
-    tests = page.functions(collect(root, requirements))
-    written = read(root)
+    written, cases = read(root), collect(root, requirements)
+    tests, played = page.functions(cases), networks.read(written, networks.of(cases))
     results = page.current(requirements, tests, written)
-    due = {*page.changed(written, page.write(requirements, tests, results))}
+    due = {*page.changed(written, page.write(requirements, tests, results, played))}
     due |= {id_ for id_, result in results.items() if result != page.SHOWN}
+    if not networks.counted(written).keys() >= {*played.names}:
+        due |= {id_ for ids in played.rows.values() for id_ in ids}
     wanted = dict.fromkeys(test for id_ in tests if id_ in due for test in tests[id_])
-    cases = run(root, "-q", *options, *wanted) if wanted else ()
-    seen = page.results(requirements, cases)
+    ran = run(root, "-q", *options, *wanted) if wanted else ()
+    seen = page.results(requirements, ran)
     results |= {id_: seen[id_] for id_ in tests if id_ in due}
-    write(root, requirements, tests, results)
-    return all(case.outcome != "failed" for case in cases)
+    write(root, requirements, tests, results, played.with_run(networks.of(ran)))
+    return all(case.outcome != "failed" for case in ran)
 
 
 def collect(root: Path, requirements: Requirements) -> tuple[Case, ...]:
@@ -117,14 +120,19 @@ def read(root: Path) -> str:
 
 
 def write(
-    root: Path, requirements: Requirements, tests: dict[str, list[str]], results: dict[str, str]
+    root: Path,
+    requirements: Requirements,
+    tests: dict[str, list[str]],
+    results: dict[str, str],
+    played: Networks,
 ) -> None:
     """Write the page, and say what is on it."""
     try:
-        (root / page.FILE).write_text(page.write(requirements, tests, results), "utf-8")
+        text = page.write(requirements, tests, results, played)
+        (root / page.FILE).write_text(text, "utf-8")
     except OSError as exc:
         raise Faulty([f"{page.FILE}: {exc.strerror}"]) from exc
-    sys.stdout.write(f"{page.totals(requirements, results).summary}\n")
+    tell_totals(requirements, results, played)
     tell_missing(requirements, results)
 
 
@@ -145,6 +153,12 @@ def run(root: Path, *options: str, shown: bool = True) -> tuple[Case, ...]:
             said = [] if shown else (done.stderr or done.stdout).strip().splitlines()
             raise Faulty([*said[-TAIL_LINES:], f"pytest ended with {done.returncode}"])
         return from_json(json.loads(report.read_text("utf-8")))
+
+
+def tell_totals(requirements: Requirements, results: dict[str, str], played: Networks) -> None:
+    sys.stdout.write(f"{page.totals(requirements, results).summary}\n")
+    for name in played.names:
+        sys.stdout.write(f"{name} {played.standing(name).summary}\n")
 
 
 def tell_missing(requirements: Requirements, results: dict[str, str]) -> bool:

@@ -4,13 +4,14 @@ Everything on it but the results follows from the tree. So the page is stale whe
 written once more, make another page.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import attrs
 
+from tests.conformance import cells, networks
+from tests.conformance.networks import Networks
 from tests.conformance.requirements import TIERS, Case, Requirement, Requirements
 
 FILE = Path("docs/conformance.md")
@@ -60,7 +61,7 @@ def functions(cases: Iterable[Case]) -> dict[str, list[str]]:
     for case in cases:
         for id_ in case.ids:
             found[id_][case.function] = None
-    return {id_: sorted(names, key=_path) for id_, names in found.items()}
+    return {id_: sorted(names, key=cells.path) for id_, names in found.items()}
 
 
 def results(requirements: Requirements, cases: Iterable[Case]) -> dict[str, str]:
@@ -76,20 +77,28 @@ def _result(row: Requirement, cases: list[Case]) -> str:
     if not cases:
         return _without_test(row)
     if failed := [case for case in cases if case.outcome == "failed"]:
-        return f"failing: {', '.join(_names(failed))}"
-    why = {
-        f"{_name(case.function)} {case.outcome}" + (f" ({case.reason})" if case.reason else ""): ""
-        for case in cases
-        if case.outcome != "passed"
-    }
-    if why:
-        return _cell(f"not shown: {'; '.join(why)}")
-    return SHOWN if row.partly is None else _cell(f"in part: {row.partly}")
+        return f"failing: {', '.join(dict.fromkeys(map(networks.failed_on, failed)))}"
+    missing = [case for case in cases if case.outcome != "passed"]
+    if len(missing) < len(cases):
+        missing = [case for case in missing if not _is_excused(case)]
+    if missing:
+        why = dict.fromkeys(
+            f"{cells.name(case.function)} {case.outcome}"
+            + (f" ({case.reason})" if case.reason else "")
+            for case in missing
+        )
+        return cells.text(f"not shown: {'; '.join(why)}")
+    return SHOWN if row.partly is None else cells.text(f"in part: {row.partly}")
+
+
+def _is_excused(case: Case) -> bool:
+    """Say whether a case may be skipped: the first network shows what this one has no way to."""
+    return case.outcome == "skipped" and networks.is_other(case)
 
 
 def _without_test(row: Requirement) -> str:
     reason = row.not_done or row.partly
-    return "not shown: no test" if reason is None else _cell(f"not done: {reason}")
+    return "not shown: no test" if reason is None else cells.text(f"not done: {reason}")
 
 
 def totals(requirements: Requirements, results: Mapping[str, str]) -> Totals:
@@ -102,31 +111,34 @@ def totals(requirements: Requirements, results: Mapping[str, str]) -> Totals:
 
 
 def write(
-    requirements: Requirements, tests: Mapping[str, list[str]], results: Mapping[str, str]
+    requirements: Requirements,
+    tests: Mapping[str, list[str]],
+    results: Mapping[str, str],
+    played: Networks,
 ) -> str:
     """Return the page."""
     lines = [INTRODUCTION, f"**{totals(requirements, results).sentence}**"]
     for section in requirements.sections:
         lines += ["", f"## {section.title}", "", *HEAD]
-        for row in section.requirements:
-            cells = (
+        lines += [
+            cells.row(
                 row.id,
-                _cell(row.text),
-                _cell(row.spec),
-                _cell(row.level),
+                cells.text(row.text),
+                cells.text(row.spec),
+                cells.text(row.level),
                 "" if row.tier is None else str(row.tier),
-                _links(tests.get(row.id, [])),
+                cells.links(dict.fromkeys(tests.get(row.id, []), "")),
                 results.get(row.id, ""),
             )
-            lines.append(f"| {' | '.join(cells)} |")
+            for row in section.requirements
+        ]
+    lines += networks.write(played, (row.id for row in requirements))
     return "\n".join([*lines, ""])
 
 
 def read(page: str) -> dict[str, str]:
     """Return the results on a page."""
-    rows = (re.split(r"(?<!\\)\|", line) for line in page.splitlines() if line.startswith("| "))
-    cells = ([cell.strip() for cell in row[1:-1]] for row in rows)
-    return {row[0]: row[-1] for row in cells if len(row) == len(HEAD[0].split("|")) - 2}
+    return {row[0]: row[-1] for row in map(cells.of, _rows(page).values())}
 
 
 def current(
@@ -150,6 +162,8 @@ def staleness(page: str, fresh: str) -> list[str]:
         f"{id_} or its tests have changed" if id_ in old else f"{id_} is new"
         for id_ in changed(page, fresh)
     ]
+    if networks.section(page) != networks.section(fresh):
+        said.append("what is played on which network has changed")
     return said or ["what stands around the rows has changed"]
 
 
@@ -160,34 +174,6 @@ def changed(page: str, fresh: str) -> list[str]:
 
 
 def _rows(page: str) -> dict[str, str]:
-    return {line.split(" ", 2)[1]: line for line in page.splitlines() if line.startswith("| ")}
-
-
-# --- the cells --------------------------------------------------------------------------------
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _links(tests: list[str]) -> str:
-    by_file: defaultdict[str, list[str]] = defaultdict(list)
-    for test in tests:
-        by_file[_path(test)].append(_name(test))
-    return "<br>".join(
-        f"[{path.removeprefix('tests/')}](../{path}): {', '.join(names)}"
-        for path, names in by_file.items()
-    )
-
-
-def _names(cases: Iterable[Case]) -> list[str]:
-    return list(dict.fromkeys(_name(case.function) for case in cases))
-
-
-def _name(test: str) -> str:
-    *classes, function = test.split("::")[1:]
-    return ".".join([*classes, function.removeprefix("test_")])
-
-
-def _path(test: str) -> str:
-    return test.partition("::")[0]
+    rows = ((cells.of(line), line) for line in page.splitlines() if line.startswith("| "))
+    width = len(cells.of(HEAD[0]))
+    return {row[0]: line for row, line in rows if len(row) == width and row[0] != "ID"}

@@ -2,7 +2,8 @@
 
 A test that names what is no requirement ends the run before it starts. Beyond that a run is left
 alone, unless it is asked: `--conformance-report FILE` writes down what became of each marked test;
-`--hold-conformance` fails a run of all tests that has not shown a row which the page calls shown.
+`--hold-conformance` fails a run of all tests that has not shown a row which the page calls shown,
+or not played what the page calls played on a network.
 
 On several cores (pytest-xdist) it is the workers that know the tests: each tells the controller at
 its end which there are, and the controller, who hears of every outcome, keeps the account.
@@ -16,7 +17,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.conformance import page
+from tests.conformance import networks, page
 from tests.conformance.requirements import (
     FILE,
     Case,
@@ -69,6 +70,7 @@ class Tests:
                     function=f"{Path(path).as_posix()}::{name}",
                     line=(line or 0) + 1,
                     ids=tuple(dict.fromkeys(ids)),
+                    network=_network(item),
                 )
         if self.cases and (faults := self._faults()):
             if not hasattr(self._config, "workerinput"):
@@ -165,9 +167,13 @@ class Account:
             if result == page.SHOWN and seen.get(id_) != page.SHOWN:
                 now = seen.get(id_, "no requirement any more")
                 self._faults.append(f"{page.FILE} calls {id_} shown; it is {now}")
+        played = networks.of(cases)
+        for case in networks.broken(written, played):
+            self._faults.append(f"{page.FILE} calls {case}")
         tests = page.functions(cases)
         on_page = page.current(requirements, tests, written)
-        if page.staleness(written, page.write(requirements, tests, on_page)):
+        fresh = page.write(requirements, tests, on_page, networks.read(written, played))
+        if page.staleness(written, fresh):
             self._notes.append(f"{page.FILE} is stale: {MEND}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -177,6 +183,11 @@ class Account:
             terminalreporter.line(line, red=True)
         for line in self._notes:
             terminalreporter.line(line)
+
+
+def _network(item: pytest.Item) -> str:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return str(getattr(params.get("cast"), "name", ""))
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -11,6 +11,7 @@ import cattrs
 
 FILE = Path("tests/conformance/requirements.toml")
 TIERS = (1, 2, 3)
+FIRST = "emu"  # the network on which a row has to be shown
 
 _ID = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
 _REASONS = ("not_done", "partly")
@@ -60,8 +61,8 @@ class Requirements:
 class Case:
     """One case of a test that carries the marker, and what became of it in this run.
 
-    A test with parameters has several. A case that is skipped says why, so that a row may one day
-    be shown for one network and excused for another.
+    A test with parameters has several. One that is played on a network knows its name, and one that
+    is skipped says why, so that a row may be shown on one network and excused on another.
     """
 
     function: str  # "tests/unit/test_jid.py::test_a_jid"
@@ -69,6 +70,7 @@ class Case:
     ids: tuple[str, ...]
     outcome: str = "not run"  # or passed, failed, skipped
     reason: str = ""
+    network: str = ""
 
 
 def load(root: Path) -> Requirements:

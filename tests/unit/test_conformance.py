@@ -48,12 +48,13 @@ def test_it_is_so():
 """
 
 
-@attrs.frozen
+@attrs.define
 class Tree:
     """A project with requirements, tests and a page."""
 
     root: Path
     output: pytest.CaptureFixture[str]
+    said: str = ""
 
     def write(self, file: str | Path, text: str) -> None:
         path = self.root / file
@@ -66,7 +67,7 @@ class Tree:
     def run(
         self, *options: str, summary: bool = False, quick: bool = False, changed: bool = False
     ) -> tuple[int, str, str]:
-        """Run the tool. Returns its exit code, the last line of its output, and its errors."""
+        """Run the tool. Returns its exit code, its line of totals, and its errors."""
         with pytest.raises(typer.Exit) as ending:
             main(
                 summary=summary,
@@ -75,10 +76,10 @@ class Tree:
                 options=list(options),
                 root=self.root,
             )
-        said = self.output.readouterr()
-        lines = said.out.splitlines()
-        assert not summary or len(lines) <= 1
-        return ending.value.exit_code, lines[-1] if lines else "", said.err
+        self.said, errors = self.output.readouterr()
+        lines = [line for line in self.said.splitlines() if line.startswith("tier")]
+        assert len(lines) <= 1
+        return ending.value.exit_code, lines[-1] if lines else "", errors
 
     def pytest(self, *arguments: str) -> tuple[int, str]:
         done = subprocess.run(
@@ -403,6 +404,135 @@ def test_a_stale_page_is_noted_after_a_whole_run(recorded_tree: Tree) -> None:
     assert f"{page.FILE}: No such file or directory" in said
 
 
+# --- by network ------------------------------------------------------------------------------
+
+CASTS = """
+from types import SimpleNamespace
+import pytest
+
+@pytest.fixture(params=[SimpleNamespace(name=name) for name in NAMES], ids=lambda one: one.name)
+def cast(request):
+    why = CANNOT.get((request.param.name, request.function.__name__))
+    if why and "letter" not in request.fixturenames or why and request.getfixturevalue("letter"):
+        pytest.skip(why)
+    return request.param
+
+@pytest.mark.conformance("ONE-01")
+def test_asking(cast):
+    pass
+
+@pytest.mark.conformance("ONE-01", "AMB-01")
+@pytest.mark.parametrize("letter", ["", "b", "c"])
+def test_writing(cast, letter):
+    assert cast.name not in FAILING
+"""
+
+
+def casts(cannot: dict[tuple[str, str], str], *names: str, failing: str = "") -> str:
+    names = names or ("emu", "aim", "icq")
+    return f"NAMES, CANNOT, FAILING = {names!r}, {cannot!r}, {failing!r}\n{CASTS}"
+
+
+CANNOT = {
+    ("aim", "test_asking"): "AIM asks nobody | for consent",
+    ("aim", "test_writing"): "only one <letter>",
+    ("icq", "test_writing"): "only one <letter>",
+}
+LINK = "[checks/test_words.py](../checks/test_words.py)"
+
+
+def test_what_another_network_cannot_play_is_listed_and_takes_nothing_away(tree: Tree) -> None:
+    tree.tests(casts(CANNOT))
+    assert tree.run()[0] == 0
+    assert (tree.results["ONE-01"], tree.results["AMB-01"]) == ("shown", "shown")
+    section = tree.page.partition("## By network\n")[2]
+    assert [line for line in section.splitlines() if line.startswith("| ")] == [
+        "| Network | Cases played | Rows shown | In part | Not at all |",
+        "| emu | 4 of 4 | 2 |  |  |",
+        "| aim | 1 of 4 | 0 | ONE-01, AMB-01 |  |",
+        "| icq | 2 of 4 | 0 | ONE-01, AMB-01 |  |",
+        "| Networks | Why not | Rows | Tests |",
+        f"| aim | AIM asks nobody \\| for consent | ONE-01 | {LINK}: asking |",
+        f"| aim, icq | only one &lt;letter> | ONE-01, AMB-01 | {LINK}: writing (2 of 3) |",
+    ]
+    code, _, said = tree.run(summary=True)
+    assert (code, said) == (0, "")
+
+
+def test_a_network_on_which_nothing_of_a_row_is_played_does_not_show_it(tree: Tree) -> None:
+    tree.tests(casts({("icq", "test_asking"): "why"}).replace('"ONE-01", "AMB-01"', '"AMB-01"'))
+    assert tree.run()[0] == 0
+    assert "| icq | 3 of 4 | 1 |  | ONE-01 |\n" in tree.page
+    assert tree.said.splitlines()[-3:] == [
+        "emu 4/4 cases, rows 2 shown, 0 in part, 0 not",
+        "aim 4/4 cases, rows 2 shown, 0 in part, 0 not",
+        "icq 3/4 cases, rows 1 shown, 0 in part, 1 not",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cannot", "failing", "result"),
+    [
+        ({("emu", "test_asking"): "why"}, "", "not shown: asking skipped (why)"),
+        ({}, "icq", "failing: writing on icq"),
+        ({}, "emu", "failing: writing"),
+    ],
+)
+def test_the_first_network_has_to_show_a_row_and_none_may_fail(
+    tree: Tree, cannot: dict[tuple[str, str], str], failing: str, result: str
+) -> None:
+    tree.tests(casts(cannot, failing=failing))
+    tree.run()
+    assert tree.results["ONE-01"] == result
+
+
+def test_a_row_that_no_network_plays_is_not_shown(tree: Tree) -> None:
+    tree.tests(casts({("aim", "test_asking"): "why"}, "aim").replace('"ONE-01", ', ""))
+    tree.run()
+    assert tree.results["ONE-01"] == "not shown: asking skipped (why)"
+
+
+def test_what_the_page_calls_played_is_held_to_account(tree: Tree) -> None:
+    tree.tests(casts(CANNOT))
+    tree.run()
+    assert tree.pytest("--hold-conformance")[0] == 0
+    tree.tests(casts(CANNOT | {("icq", "test_asking"): "suddenly"}))
+    for way in ((), WORKERS):
+        code, said = tree.pytest("--hold-conformance", *way)
+        assert code == 1
+        assert f"{page.FILE} calls asking played on icq; now: suddenly\n" in said
+        assert "writing" not in said.partition("= conformance =")[2]
+    tree.tests(casts(CANNOT | {("msn", "test_asking"): "new"}, "emu", "aim", "icq", "msn"))
+    code, said = tree.pytest("--hold-conformance")
+    assert (code, "is stale" in said) == (0, True)  # of that network nothing is said yet
+
+
+def test_another_network_is_not_taken_for_played(tree: Tree) -> None:
+    tree.tests(casts(CANNOT, "emu", "aim"))
+    tree.run()
+    tree.tests(casts(CANNOT))
+    code, _, errors = tree.run(summary=True)
+    assert (code, "what is played on which network has changed" in errors) == (1, True)
+    assert tree.run(changed=True)[0] == 0
+    assert "| icq | 2 of 4 | 0 | ONE-01, AMB-01 |  |\n" in tree.page
+    assert tree.run(summary=True)[0] == 0
+
+
+def test_only_what_was_run_again_is_told_anew(tree: Tree) -> None:
+    tree.tests(casts(CANNOT))
+    tree.run()
+    before = tree.page
+    other = casts({("icq", "test_asked"): "why"}).replace("asking", "asked").replace("ONE", "AMB")
+    other = other.partition('@pytest.mark.conformance("AMB-01", "AMB-01")')[0]
+    tree.write("checks/test_more.py", other.replace("AMB-01", "TWO-01"))
+    tree.write(FILE, REQUIREMENTS.replace("AMB-01", "TWO-01 = { text = 'T' }\nAMB-01"))
+    tree.tests(casts({}))  # and is not run
+    assert tree.run(changed=True)[0] == 0
+    assert "| icq | 2 of 5 | 0 | ONE-01, AMB-01 | TWO-01 |\n" in tree.page
+    for line in before.partition("| Networks")[2].splitlines():
+        assert line in tree.page
+
+
 # --- on several cores ------------------------------------------------------------------------
 
 WORKERS = ("-p", "xdist.plugin", "-n", "2")
@@ -469,6 +599,6 @@ def test_no_row_of_this_project_is_lost() -> None:
 def test_a_report_is_read_as_it_was_written() -> None:
     cases = (
         Case(function="tests/test_x.py::test_y", line=3, ids=("ONE-01", "AMB-01")),
-        Case(function="a::b", line=1, ids=(), outcome="skipped", reason="no server"),
+        Case(function="a::b", line=1, ids=(), outcome="skipped", reason="no server", network="aim"),
     )
     assert from_json(to_json(cases)) == cases
