@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import NoReturn
 
 import attrs
 import pytest
@@ -58,7 +59,7 @@ def skip_or_fail(package: str) -> None:
     give_up(f"missing server: apt-get install {package}")
 
 
-def give_up(reason: str) -> None:
+def give_up(reason: str) -> NoReturn:
     """Skip the test, in a line that says what to do, or fail it."""
     if os.environ.get("REQUIRE_SERVERS", "0") not in ("", "0"):
         pytest.fail(reason, pytrace=False)

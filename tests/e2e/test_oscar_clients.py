@@ -8,6 +8,7 @@ nobody here says that much.
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -142,24 +143,31 @@ class Sitting:
 
 
 @pytest.fixture
-async def sitting(side: Side, request: pytest.FixtureRequest) -> AsyncGenerator[Sitting, None]:
+async def sitting(
+    side: Side, plug_ins: Path, request: pytest.FixtureRequest
+) -> AsyncGenerator[Sitting, None]:
     with scratch_folder("emulator") as folder:
         async with (
             running_emulator(folder, side.sample) as emulator,
             open_control(emulator.control) as control,
-            a_bee(request) as bee,
+            a_bee(request, plug_ins) as bee,
         ):
             yield Sitting(side, bee, emulator, control)
 
 
-@asynccontextmanager
-async def a_bee(request: pytest.FixtureRequest) -> AsyncGenerator[Bee, None]:
-    """Somebody at BitlBee; what is said is printed in the end."""
+@pytest.fixture(scope="module")
+def plug_ins() -> Path:
+    """The folder with libpurple's plug-in."""
     require_bitlbee()
     try:
-        plug_ins = await purple.plug_ins()
+        return trio.run(purple.plug_ins)
     except PlugInMissing as exc:
         give_up(str(exc))
+
+
+@asynccontextmanager
+async def a_bee(request: pytest.FixtureRequest, plug_ins: Path) -> AsyncGenerator[Bee, None]:
+    """Somebody at BitlBee; what is said is printed in the end."""
     with scratch_folder("bitlbee") as home:
         async with bitlbee(home, plug_ins) as bee:
             try:
@@ -322,14 +330,15 @@ async def test_libpurple_hears_why_it_was_signed_off(at_home: Sitting) -> None:
     await bee.hear("Error: Server closed the connection")
 
 
-async def test_libpurple_chats_through_the_gateway(request: pytest.FixtureRequest) -> None:
+async def test_libpurple_chats_through_the_gateway(
+    plug_ins: Path, request: pytest.FixtureRequest
+) -> None:
     gateway = "aim.localhost"
     juliets = f"juliet@{gateway}"
-    require_bitlbee()
     async with (
         a_world(gateway, network="aim") as world,
         world.gateway().running(),
-        a_bee(request) as bee,
+        a_bee(request, plug_ins) as bee,
         world.client(await world.account("romeo")) as romeo,
     ):
         emulator = world.service.emulator
