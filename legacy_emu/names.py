@@ -1,6 +1,7 @@
 """Screen names: as on AIM, case and spaces do not count."""
 
 import unicodedata
+from functools import lru_cache
 
 MAX_NAME_LENGTH = 64
 
@@ -9,6 +10,7 @@ class NameRefused(ValueError):
     """A text that cannot be a screen name; the message says why."""
 
 
+@lru_cache(maxsize=10_000)
 def canonical(text: str) -> str:
     """Return the one spelling of a screen name. Raises `NameRefused`."""
     name = text.strip()

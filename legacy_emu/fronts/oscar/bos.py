@@ -31,6 +31,7 @@ from legacy_emu.people import Person, Session
 GROUPS = (0x01, 0x02, 0x03, 0x04, 0x09, 0x0B, 0x13, 0x15)
 VERSIONS = {0x01: 3, 0x13: 4}  # all others: 1
 MAX_LIST_BYTES = 7_000  # of feedbag items in one SNAC
+MAX_PROFILE_LENGTH = 4_096
 MAX_NAMES = 1_000  # watched, beside the list
 NORMAL_MOTD = 4
 
@@ -88,6 +89,10 @@ class Bos:
     def hold(self) -> None:
         """Keep back what is said unasked, until `release`: an answer goes first."""
         self._held = []
+
+    @property
+    def is_held(self) -> bool:
+        return self._held is not None
 
     def release(self) -> None:
         held, self._held = self._held or [], None
@@ -253,7 +258,7 @@ class Bos:
         request = snac.request
         match snac.body:
             case people.LocateRightsQuery():
-                self.say(people.LocateRights(4096, 128, 10, 4096, 128), request)
+                self.say(people.LocateRights(MAX_PROFILE_LENGTH, 128, 10, 4096, 128), request)
             case people.BuddyRightsQuery():
                 self.say(
                     people.BuddyRights(self.backend.policy.max_contacts, 1000, 512, 160), request
@@ -280,7 +285,8 @@ class Bos:
         if info.capabilities is not None:
             self.account.capabilities = info.capabilities[:128]
         if info.profile is not None:
-            self.account.profile = text.decode_mime(info.profile_type, info.profile)
+            said = text.decode_mime(info.profile_type, info.profile)
+            self.account.profile = said[:MAX_PROFILE_LENGTH]
             about = looks.shown_text(self.is_icq, info.profile_type, info.profile)
             self.person.profile["about"] = about[:1000]
         if info.away is not None:
@@ -404,6 +410,11 @@ class Bos:
         unsettled = {each for other in self.account.connections for each in other.edits.unsettled}
         self.push(self.account.feedbag.follow(unsettled), to_me=True)
 
+    def _follow_soon(self) -> None:
+        """Follow now; in the middle of an edit, which may be of a thousand, at its end."""
+        if not any(each.is_held for each in self.account.connections):
+            self.follow()
+
     def push(self, changes: list[Change], *, to_me: bool = False) -> None:
         """Tell the connections that know the list what has changed."""
         bag = self.account.feedbag
@@ -439,7 +450,7 @@ class Bos:
             case events.SessionEnded():
                 self.over(event)
             case events.ListSent() | events.ContactChanged() | events.ContactRemoved():
-                self.follow()
+                self._follow_soon()
                 self._notice_adder(event)
             case events.PresenceShown(address=address, look=look):
                 if (person := self.find(address)) is not None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_ITEM_BYTES = 8_000
+
 _RESULTS = {
     Reason.UNKNOWN_ADDRESS: Result.BAD_NAME,
     Reason.LIST_FULL: Result.CLASS_FULL,
@@ -125,6 +127,8 @@ class Edits:
 
     def _edit_one(self, edit: Edit, item: Item) -> Result:
         old = self._bag.get(key_of(item))
+        if len(wire.encode_block(item)) > MAX_ITEM_BYTES:
+            return Result.BAD_REQUEST  # nobody could be told of it
         if edit is AddItems:
             if old is not None:
                 return Result.EXISTS

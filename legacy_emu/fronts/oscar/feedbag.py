@@ -49,6 +49,8 @@ class Feedbag:
         self._person = person
         self._find = find
         self._items: dict[Key, Item] = {}
+        self._buddies: dict[Key, None] = {}
+        self._places: dict[str, dict[Key, None]] = {}  # of buddies, by address
         self.time = 0
         self.unasked: set[str] = set()  # on the list to be asked for authorisation, but not yet
         self.put(Item("", 0, 0, ItemClass.GROUP, wire.Tlvs().with_value(Attribute.ORDER, b"")))
@@ -72,13 +74,10 @@ class Feedbag:
 
     def buddies(self, address: str = "", group: int | None = None) -> Iterator[Item]:
         """Yield the buddies of one address, of one group, or all."""
-        for item in self._items.values():
-            if (
-                item.cls == ItemClass.BUDDY
-                and (not address or address_of(item) == address)
-                and (group is None or item.group == group)
-            ):
-                yield item
+        keys = self._buddies if not address else self._places.get(address, {})
+        for key in keys:
+            if group is None or key[0] == group:
+                yield self._items[key]
 
     def groups_of(self, address: str) -> tuple[str, ...]:
         """Return the names of the groups a contact is in."""
@@ -92,10 +91,24 @@ class Feedbag:
     # --- to change ----------------------------------------------------------------------------
 
     def put(self, item: Item) -> None:
+        self.drop(item, stays=True)
         self._items[key_of(item)] = item
+        if item.cls == ItemClass.BUDDY:
+            self._buddies[key_of(item)] = None
+            self._places.setdefault(address_of(item), {})[key_of(item)] = None
 
-    def drop(self, item: Item) -> None:
-        self._items.pop(key_of(item), None)
+    def drop(self, item: Item, *, stays: bool = False) -> None:
+        """Delete an item; one that `stays` keeps its place among the others."""
+        key = key_of(item)
+        old = self._items.get(key) if stays else self._items.pop(key, None)
+        if old is None or old.cls != ItemClass.BUDDY:
+            return
+        if not stays:
+            self._buddies.pop(key, None)
+        places = self._places.get(address_of(old), {})
+        places.pop(key, None)
+        if not places:
+            self._places.pop(address_of(old), None)
 
     def follow(self, unsettled: Collection[str] = ()) -> list[Change]:
         """Bring the items into accord with the backend, and return what that changed.
@@ -126,9 +139,9 @@ class Feedbag:
             place = (address, clean(group.name) if group is not None else "")
             if place in wanted and place not in there:
                 there.add(place)
-                new = attrs.evolve(item, attributes=_attributes(item, wanted[place]))
-                if new != item:
-                    self._change(changes, UpdateItems, new)
+                attributes = _attributes(item, wanted[place])
+                if attributes != item.attributes:
+                    self._change(changes, UpdateItems, attrs.evolve(item, attributes=attributes))
             elif address not in self.unasked and address not in unsettled:
                 self._change(changes, DeleteItems, item)
                 touched.add(item.group)
@@ -235,14 +248,12 @@ def batches(
 
 def _attributes(item: Item, relation: Relation) -> wire.Tlvs:
     attributes = item.attributes
-    if relation.name:
-        attributes = attributes.with_value(Attribute.ALIAS, to_utf8(relation.name))
-    elif attributes.first(Attribute.ALIAS):
-        attributes = attributes.with_value(Attribute.ALIAS, None)
-    if relation.sees:
-        return attributes.with_value(Attribute.AWAITING, None)
-    if attributes.first(Attribute.AWAITING) is None:
-        return attributes.with_value(Attribute.AWAITING, b"")
+    alias = to_utf8(relation.name)
+    if (attributes.first(Attribute.ALIAS) or b"") != alias:
+        attributes = attributes.with_value(Attribute.ALIAS, alias or None)
+    awaiting = None if relation.sees else b""
+    if (attributes.first(Attribute.AWAITING) is None) is not relation.sees:
+        attributes = attributes.with_value(Attribute.AWAITING, awaiting)
     return attributes
 
 

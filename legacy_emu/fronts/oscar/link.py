@@ -21,6 +21,7 @@ from legacy_emu.service import Service
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # frames for a client that does not read; then it is cut off
+MAX_WAITING_BYTES = 20_000_000
 MAX_BYTES_PER_WRITE = 64 * 1024
 LAST_WORDS_SECONDS = 5
 READ_BYTES = 64 * 1024
@@ -59,6 +60,7 @@ class Link:
         connection.speaker = self
         self._speaker: Speaker | None = None
         self._outbox: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
         self._more = trio.Event()
         self._over = False
         self._orderly = False
@@ -164,6 +166,7 @@ class Link:
         while self._outbox and size < MAX_BYTES_PER_WRITE:
             batch.append(self._outbox.popleft())
             size += len(batch[-1].data)
+        self._waiting_bytes -= size
         await stream.send_all(b"".join(each.data for each in batch))
         if self._speaker is not None:
             for each in batch:
@@ -228,8 +231,9 @@ class Link:
 
     def _put(self, waiting: _Waiting) -> None:
         self._outbox.append(waiting)
+        self._waiting_bytes += len(waiting.data)
         self._more.set()
-        if len(self._outbox) > MAX_WAITING:
+        if len(self._outbox) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
             log.warning("%s does not read: cut off", self.connection.id)
             self._over = True
             self.connection.cut()
