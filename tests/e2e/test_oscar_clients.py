@@ -123,7 +123,7 @@ class Sitting:
         """Wait until the client's edits are acknowledged, and what it does of that, too.
 
         It deletes, adds, and changes groups, each once the one before is acknowledged. libpurple
-        may die when an item goes whose acknowledgement is still due. The contact must be there.
+        does not send what is undone before it was acknowledged, or dies. The contact must be there.
         What was heard so far, and nobody asked for, is forgotten.
         """
         bee, side = self.bee, self.side
