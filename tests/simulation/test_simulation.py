@@ -54,18 +54,20 @@ def test_each_kind_of_fault_can_be_lived_through() -> None:
 @pytest.mark.parametrize("plant", sorted(PLANTS))
 def test_a_planted_bug_is_found_and_shrunk(plant: str) -> None:
     def fails(plan: Plan) -> bool:
-        return bool(simulate(seed, plan, planted=PLANTS[plant]()).violations)
+        return bool(simulate(seed, plan, scale=SHORT, planted=PLANTS[plant]()).violations)
 
     for seed in range(1, SEEDS_FOR_A_PLANT + 1):
-        outcome = simulate(seed, planted=PLANTS[plant]())
+        outcome = simulate(seed, scale=SHORT, planted=PLANTS[plant]())
         if outcome.violations:
             break
     else:
         pytest.fail(f"{plant} was not found by {SEEDS_FOR_A_PLANT} seeds")
     smaller = shrink(outcome.plan, fails)
-    assert len(smaller) <= 4, literal(smaller)
+    assert len(smaller) <= SHORT.faults // 2, literal(smaller)
     assert fails(smaller)
-    assert not simulate(seed, smaller).violations, "it is the bug that fails, not the plan"
+    assert not simulate(seed, smaller, scale=SHORT).violations, (
+        "it is the bug that fails, not the plan"
+    )
 
 
 @pytest.mark.slow
