@@ -13,6 +13,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 SERVERS = ("tests/e2e/", "tests/unit/xmpp/test_server_link.py")
+FILES = ("tests/e2e/test_removal.py",)  # whole: what is prepared for one of their tests takes long
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,15 +27,22 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
     for item in items:
-        if item.get_closest_marker("servers") and not item.nodeid.startswith(SERVERS):
+        if item.get_closest_marker("servers") and _group(item.nodeid) != "servers":
             raise pytest.UsageError(f"{item.nodeid} needs servers: {__file__} has to know")
     yield
     if hasattr(config, "workerinput"):
         items.sort(key=_turn)  # after those to whom the order means something have seen it
 
 
+def _group(nodeid: str) -> str:
+    """Return which tests this one stays together with: those of the same group."""
+    if nodeid.startswith(FILES):
+        return nodeid.partition("::")[0]
+    return "servers" if nodeid.startswith(SERVERS) else nodeid
+
+
 def _turn(item: pytest.Item) -> int:
-    if item.nodeid.startswith(SERVERS):
+    if _group(item.nodeid) == "servers":
         return 0
     return 1 if item.get_closest_marker("slow") else 2
 
@@ -45,10 +53,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "_Scheduling
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Every test for itself, but for those with servers.
+    """Every test for itself, but for those that stay together.
 
     xdist's own knows a group by the end of a test's name, which pytest 9 does not let it write.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "servers" if nodeid.startswith(SERVERS) else nodeid
+        return _group(nodeid)

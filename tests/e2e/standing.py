@@ -34,7 +34,7 @@ from tests.e2e.world import (
     register,
 )
 
-UP_SECONDS = 60
+UP_SECONDS = 120
 DEBUG = '[log]\nlevel = "debug"'
 
 

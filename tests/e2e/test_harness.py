@@ -13,7 +13,7 @@ from tests.e2e import servers
 from tests.e2e.servers import PROGRAMS, Kind, on_every_kind, on_every_program
 from tests.e2e.world import processes_naming
 
-TEST_SECONDS = 60
+TEST_SECONDS = 120
 
 pytestmark = pytest.mark.servers
 
