@@ -187,6 +187,21 @@ async def test_a_client_that_fails_is_not_asked_again(
     await play.nothing_more()
 
 
+@pytest.mark.conformance("GW-ROST-04", "RIX-02")
+async def test_what_changes_while_a_client_makes_up_its_mind_is_brought_after(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    await grown_up(play, legacy)
+    await sign_on_with_caps(play)
+    await answer(play, asks(f"<query xmlns='{INFO}' node='*'/>"), info(ROSTERX))
+    offered = await play.expect(asks(items("add", JULIETS_ITEM, NURSES_ITEM), "set"))
+    legacy.change_contact("Romeo", "Nurse", "Angelica")
+    await trio.sleep(1)
+    await play.send(result(id_=str(offered.get("id")), from_=ORCHARD, to=G))
+    await answer(play, asks(items("modify", (NURSE, "Angelica", "")), "set"))
+    await play.nothing_more()
+
+
 @pytest.mark.conformance("RIX-02", "CORE-05")
 async def test_an_answer_counts_only_from_who_was_asked(
     autojump_clock: MockClock, play: Stage, legacy: Control

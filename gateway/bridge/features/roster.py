@@ -13,7 +13,7 @@ for (GW-ROST-03).
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 import trio
@@ -222,8 +222,8 @@ class Sync:
         for action, addresses in attrs.asdict(changes).items():
             for part in _parts(self._user, action, addresses):
                 took = [one for one in able if await self._client_takes(one, part.element)]
-                for address in part.addresses if took else ():
-                    _told(self._user, action, address, Roster.OFFERED)
+                for address, card in part.cards.items() if took else ():
+                    _told(self._user, action, address, Roster.OFFERED, card)
                 worked = worked or bool(took)
         return worked
 
@@ -243,8 +243,8 @@ class Sync:
                 id_ = user.domain.new_id()
                 offer = Message(from_=user.domain.jid, to=user.jid, id=id_, payload=(part.element,))
                 user.domain.link.send(offer)
-                for address in part.addresses:
-                    _told(user, action, address, Roster.OFFERED)
+                for address, card in part.cards.items():
+                    _told(user, action, address, Roster.OFFERED, card)
                 await trio.sleep(PACE_SECONDS)
 
     async def _by_subscription(self, changes: Changes) -> None:
@@ -263,19 +263,19 @@ async def _by_privilege(user: User, changes: Changes) -> bool:
     before = await _read(user)
     if before is None:
         return False
-    placed = []
+    placed: dict[str, Card] = {}
     for address in changes.add:
-        jid = user.domain.addresses.jid_of(address)
+        jid, card = user.domain.addresses.jid_of(address), _card(user, address)
         has_it = before.get(jid) in _SEEING  # under a name of his own
-        if not has_it and not await _write(user, jid, _card(user, address), "both"):
+        if not has_it and not await _write(user, jid, card, "both"):
             break
-        placed.append(address)
+        placed[address] = card
     else:
         for address in changes.modify:
-            jid = user.domain.addresses.jid_of(address)
-            if jid in before and not await _write(user, jid, _card(user, address), before[jid]):
+            jid, card = user.domain.addresses.jid_of(address), _card(user, address)
+            if jid in before and not await _write(user, jid, card, before[jid]):
                 break
-            _told(user, "modify", address, Roster.ACCEPTED)
+            _told(user, "modify", address, Roster.ACCEPTED, card)
         for address in changes.delete:
             jid = user.domain.addresses.jid_of(address)
             if jid in before and not await _write(user, jid, None, "remove"):
@@ -285,9 +285,11 @@ async def _by_privilege(user: User, changes: Changes) -> bool:
         return False
     after = await _read(user) if placed else before
     still_wanted = set(differences(user).add)  # he may have turned one down meanwhile
-    for address in [one for one in placed if one in still_wanted]:
+    for address, card in placed.items():
+        if address not in still_wanted:
+            continue
         if (after or {}).get(user.domain.addresses.jid_of(address)) in _SEEING:
-            _placed(user, address)
+            _placed(user, address, card)
         else:  # the server wrote the item, but no subscription
             invite(user, address)
     return True
@@ -323,10 +325,10 @@ async def _write(user: User, jid: Jid, card: Card | None, subscription: str) -> 
     return not failed(answer)
 
 
-def _placed(user: User, address: str) -> None:
+def _placed(user: User, address: str, card: Card) -> None:
     """Note that a contact is in the roster, and show it: before, nobody looked at it."""
     known = user.known(address)
-    _told(user, "add", address, Roster.ACCEPTED)
+    _told(user, "add", address, Roster.ACCEPTED, card)
     user.shown.pop(address, None)
     presence.show_contact(user, address, known)
 
@@ -359,35 +361,29 @@ def pushed(user: User, iq: Iq) -> Iq:
 
 @attrs.frozen
 class _Part:
-    """One stanza's worth of items."""
+    """One stanza's worth of items, by address what each says of its contact."""
 
-    addresses: tuple[str, ...]
+    cards: Mapping[str, Card]
     element: Element
 
 
 def _parts(user: User, action: str, addresses: Sequence[str]) -> Iterator[_Part]:
     """Cut items of one action into stanzas that clients and servers take (RIX-01, RIX-03)."""
     most_bytes = user.domain.config.max_stanza_bytes // 2
-    size, waiting = 0, list[tuple[str, Element]]()
+    size, cards, items = 0, dict[str, Card](), list[Element]()
     for address in addresses:
         jid = user.domain.addresses.jid_of(address)
-        card = None if action == "delete" else _card(user, address)
+        card = Card() if action == "delete" else _card(user, address)
         item = _item(jid, card, {"action": action}, ns.ROSTER_EXCHANGE)
         weight = len(to_bytes(item, ns.ROSTER_EXCHANGE))
-        if waiting and (len(waiting) >= MAX_ITEMS or size + weight > most_bytes):
-            yield _part(waiting)
-            size, waiting = 0, []
+        if items and (len(items) >= MAX_ITEMS or size + weight > most_bytes):
+            yield _Part(cards, Element("x", ns.ROSTER_EXCHANGE, {}, tuple(items)))
+            size, cards, items = 0, {}, []
         size += weight
-        waiting.append((address, item))
-    if waiting:
-        yield _part(waiting)
-
-
-def _part(waiting: Sequence[tuple[str, Element]]) -> _Part:
-    items = tuple(item for _, item in waiting)
-    return _Part(
-        tuple(address for address, _ in waiting), Element("x", ns.ROSTER_EXCHANGE, {}, items)
-    )
+        cards[address] = card
+        items.append(item)
+    if items:
+        yield _Part(cards, Element("x", ns.ROSTER_EXCHANGE, {}, tuple(items)))
 
 
 def _item(jid: Jid, card: Card | None, attributes: dict[str, str], xmlns: str) -> Element:
@@ -402,15 +398,15 @@ def _card(user: User, address: str) -> Card:
     return card_of(listed) if listed is not None else Card()
 
 
-def _told(user: User, action: str, address: str, roster: Roster) -> None:
-    """Note what the roster was told of a contact."""
+def _told(user: User, action: str, address: str, roster: Roster, card: Card | None = None) -> None:
+    """Note that the roster was told `card` of a contact, which may have changed meanwhile."""
     known = user.known(address)
     if action == "delete":
         user.taken_off.add(address)
         known.told = None
         user.remember(address, Roster.NONE)
         return
-    if known.told != (card := _card(user, address)):
+    if known.told != card:
         known.told = card
         user.unsaved[address] = known
     if action == "add" and known.roster in (Roster.NONE, Roster.SHOWN):
@@ -419,10 +415,9 @@ def _told(user: User, action: str, address: str, roster: Roster) -> None:
 
 def invite(user: User, address: str) -> None:
     """Have a contact of the network's list ask the user to add it."""
-    known = user.known(address)
-    _told(user, "add", address, Roster.INVITED)
-    name = known.told.name if known.told is not None else ""
-    nick = (Element("nick", ns.NICK, {}, (name,)),) if name else ()
+    card = _card(user, address)
+    _told(user, "add", address, Roster.INVITED, card)
+    nick = (Element("nick", ns.NICK, {}, (card.name,)),) if card.name else ()
     jid = user.domain.addresses.jid_of(address)
     user.domain.link.send(
         Presence(from_=jid, to=user.jid, type=PresenceType.SUBSCRIBE, payload=nick)
