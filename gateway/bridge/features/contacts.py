@@ -107,6 +107,8 @@ async def _subscribed(user: User, address: str) -> None:
     known = user.contacts.get(address)
     listed = known.listed if known is not None else None
     is_seen = listed is not None and Strand.SEEN_BY in listed.subscription
+    # A network may take all on the list for such as see the user: who has asked does not.
+    is_seen = is_seen and not await has_asked(user, address)
     if not is_seen:
         user.granted.append(address)
     if is_seen or await user.send(Grant(ref=user.domain.new_id(), address=address)):
