@@ -123,7 +123,7 @@ def test_a_contact_in_ever_so_many_places_is_in_a_hundred() -> None:
 
 async def test_a_list_has_an_end(autojump_clock: MockClock) -> None:
     async with aim() as scene, signed_on(scene) as client:
-        for piece in pieces(long_list(10_100)):
+        for piece in pieces(long_list(20_100)):
             await scene.server.bos.snac(0x13, 8, b"".join(piece))
         _, ended = await until_ended(client)
         assert isinstance(ended, RemoteProtocolError)

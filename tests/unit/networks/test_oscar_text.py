@@ -162,6 +162,7 @@ MIME = [
     (b'text/aolrtf; charset="us-ascii"', "caf\xe9".encode("utf-16-be"), "caf\xe9"),
     (None, "<b>\u2713</b>".encode("utf-16-be"), "<b>\u2713</b>"),
     (b'text/aolrtf; charset="us-ascii"', b"ends\0\0", "ends\0"),
+    (b'text/aolrtf; charset="us-ascii"', b"<B>\0\x1b[31m</B>", "<B>\0\x1b[31m</B>"),
 ]
 
 

@@ -16,7 +16,7 @@ def canonical_screen_name(text: str) -> str:
     """Return the one spelling of a screen name: spaces and case do not count. Raises."""
     if len(text) > 2 * MAX_NAME_LENGTH:
         raise InvalidAddress(f"a screen name has at most {MAX_NAME_LENGTH} characters")
-    folded = text.replace(" ", "").lower()
+    folded = text.strip().replace(" ", "").lower()
     if not folded:
         raise InvalidAddress("a screen name has at least one character that is not a space")
     if len(folded) > MAX_NAME_LENGTH:
@@ -30,7 +30,7 @@ def canonical_screen_name(text: str) -> str:
 
 def canonical_uin(text: str) -> str:
     """Return the one spelling of an ICQ number: dashes and spaces do not count. Raises."""
-    digits = text.replace(" ", "").replace("-", "") if len(text) < 100 else ""
+    digits = text.strip().replace(" ", "").replace("-", "") if len(text) < 100 else ""
     if not _UIN.fullmatch(digits) or not FIRST_UIN <= int(digits) <= LAST_UIN:
         raise InvalidAddress("an ICQ number has five digits or more, like 12345678")
     return str(int(digits))

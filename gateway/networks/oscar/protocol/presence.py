@@ -168,12 +168,14 @@ class OwnPresence:
         away = None
         if command.show in _AWAY:
             away = command.text or DEFAULT_AWAY
-        if away != self._away:
-            self._away = away
-            bodies.append(self._set_away(away))
         text = cut(command.text, MAX_STATUS_BYTES)
         bart = (people.status_text_id(text), BartId(people.BartType.STATUS_LINK))
         bodies.append(general.SetStatus(_SENT[command.show], bart=bart))
+        if away != self._away:
+            self._away = away
+            # Whoever sees both steps is to see no other state in between: away is what remains of
+            # the old one, or what the new one is already.
+            bodies.insert(1 if away is not None else 0, self._set_away(away))
         idle = command.idle_since is not None
         if idle or self._idle:
             bodies.append(general.SetIdle(_idle_seconds(command, at)))

@@ -20,7 +20,7 @@ from gateway.networks.oscar.wire.feedbag import (
     decode_order,
 )
 
-MAX_ITEMS = 10_000
+MAX_ITEMS = 20_000
 MAX_PLACES = 100  # of one contact that are looked at
 LAST_ID = 0x7FFF
 ROOT = (0, 0, int(ItemClass.GROUP))

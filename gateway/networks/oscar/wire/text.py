@@ -110,6 +110,8 @@ def decode_mime(kind: bytes | None, data: bytes) -> str:
 
 
 def _looks_like_utf16(data: bytes) -> bool:
+    if data.startswith(b"<"):  # HTML of one byte a character, whatever else is in it
+        return False
     return len(data) % 2 == 0 and b"\0" in data.rstrip(b"\0")[::2]
 
 
