@@ -114,10 +114,18 @@ class Control:
         ]
 
     def befriend(
-        self, first: str, second: str, groups: tuple[str, ...] = (), mutual: bool = True
+        self,
+        first: str,
+        second: str,
+        groups: tuple[str, ...] = (),
+        mutual: bool = True,
+        name: str = "",
     ) -> None:
-        """Put `second` on the list of `first`, and the other way round, without asking."""
-        self._backend.befriend(first, second, groups)
+        """Put `second` on the list of `first`, and the other way round, without asking.
+
+        `name` is what the first calls the second.
+        """
+        self._backend.befriend(first, second, groups, name)
         if mutual:
             self._backend.befriend(second, first, groups)
 

@@ -164,7 +164,7 @@ class _Known:
 
     def __init__(self, bos: "Bos", person: Person) -> None:
         _, self._fields = bos.backend.profile(bos.own, person.address)
-        self.nick = to_utf8(person.name)[:MAX_LINE_BYTES]
+        self.nick = to_utf8(self._fields.get("nick") or person.name)[:MAX_LINE_BYTES]
         self.open = int(not bos.backend.asks(person))
         self.online = int(bool(person.sessions))
 

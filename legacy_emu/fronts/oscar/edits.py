@@ -187,6 +187,8 @@ class Edits:
         other = self._backend.person(address)
         listed = relation is not None and relation.listed
         if not listed and self._asks(other, relation) and is_uin(self._own):
+            if self._is_full(address):
+                raise RequestRefused(Reason.LIST_FULL, "the list is full")
             if item.attributes.first(Attribute.AWAITING) is None:
                 return Result.NEEDS_AUTHORISATION
             self._bag.unasked.add(address)
@@ -194,6 +196,11 @@ class Edits:
         self._expected.discard(address)
         self._carry_over(address)
         return Result.OK
+
+    def _is_full(self, address: str) -> bool:
+        """Say whether there is no room for somebody, also for one who has yet to agree."""
+        there = {address_of(each) for each in self._bag.buddies()}
+        return address not in there and len(there) >= self._backend.policy.max_contacts
 
     def _carry_over(self, address: str, reason: str = "") -> None:
         """Let the backend have a contact as the list has it now."""

@@ -26,7 +26,7 @@ from legacy_emu.people import Person, Relation
 
 DEFAULT_GROUP = "Buddies"  # where contacts without a group stand
 MAX_ID = 0x7FFF
-MAX_ITEMS = 10_000
+MAX_ITEMS = 20_000
 
 Edit = type[AddItems] | type[UpdateItems] | type[DeleteItems]
 Key = tuple[int, int, int]
