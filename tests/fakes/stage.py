@@ -16,8 +16,10 @@ import trio
 from gateway.app import Gateway, daemon
 from gateway.config import Access, ComponentConfig, Config, StoreConfig
 from gateway.host import Address
-from gateway.networks.base import Network
+from gateway.networks.base import Description, Network
 from gateway.store.sealing import Sealer
+from gateway.xmpp.jid import Jid
+from tests.fakes.interpreter import Interpreter
 from tests.fakes.xmpp_server import Connection, XmppServer
 from tests.simulation.host import Machine, SimHost
 from tests.simulation.network import Quality, SimNetwork
@@ -42,6 +44,25 @@ class Stage:
     gateway: Gateway
     link: Connection
     host: SimHost
+
+    @property
+    def description(self) -> Description:
+        """Return what the network says of itself."""
+        [component] = self.config.components
+        return component.network_class.description
+
+    def jid(self, of: str) -> Jid:
+        """Return a JID of the script as it is to the gateway."""
+        return Jid.parse(self.link.interpreter.to_network(f"'{of}'").strip("'"))
+
+    def name(self, address: str) -> str:
+        """Return what the script calls a legacy address."""
+        return self.link.interpreter.from_network(address)
+
+    def accounts(self) -> list[tuple[str, str]]:
+        """Return what is kept of all who are registered: their legacy names, and passwords."""
+        found = self.gateway.store.accounts(G)
+        return [(self.name(one.address), one.secret) for one in found]
 
     async def send(self, *literals: str) -> None:
         await self.link.send("".join(literals))
@@ -114,12 +135,13 @@ async def stage(
     network: type[Network],
     service: object,
     machine: Machine | None = None,
+    interpreter: Interpreter | None = None,
     **more: Any,
 ) -> AsyncGenerator[Stage, None]:
     """Raise the curtain: the daemon runs and its link is up. At the end it is stopped in order."""
     machine = machine or Machine(1, SimNetwork(1, Trace(), LOOPBACK))
     config = make_config(folder, network, service, **more)
-    server = XmppServer(SERVER, "s3cret", 0)
+    server = XmppServer(SERVER, "s3cret", 0, interpreter)
     host = SimHost(machine)
     async with trio.open_nursery() as nursery:
         listener = machine.network.bind(XMPP_PLACE)

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 import trio
 
+from tests.fakes.interpreter import Interpreter
 from tests.fakes.stanzas import COMPONENT, differences, parse, show
 
 STREAM = "http://etherx.jabber.org/streams"
@@ -30,9 +31,10 @@ class Unexpected(AssertionError):
 class Connection:
     """One accepted component connection after its handshake."""
 
-    def __init__(self, stream: trio.abc.Stream, domain: str) -> None:
+    def __init__(self, stream: trio.abc.Stream, domain: str, interpreter: Interpreter) -> None:
         self._stream = stream
         self._domain = domain
+        self.interpreter = interpreter
         self._parser: ET.XMLPullParser[Any] = ET.XMLPullParser(("start", "end"))
         self._depth = 0
         self._sending = trio.Lock()
@@ -56,7 +58,7 @@ class Connection:
             self._feed(await self._stream.receive_some())
         await self._write(
             f"<?xml version='1.0'?><stream:stream xmlns='{COMPONENT}' xmlns:stream='{STREAM}' "
-            f"from='{self.opened.get('to')}' id='{stream_id}'>".encode()
+            f"from='{self.opened.get('to')}' id='{stream_id}'>"
         )
         digest = hashlib.sha1((stream_id + secret).encode()).hexdigest()  # noqa: S324 - XEP-0114
         while not self._arrived:
@@ -65,7 +67,7 @@ class Connection:
         if handshake.tag != f"{{{COMPONENT}}}handshake" or handshake.text != digest:
             await self.stream_error("not-authorized")
             return False
-        await self._write(b"<handshake/>")
+        await self._write("<handshake/>")
         return True
 
     async def read(self) -> None:
@@ -84,16 +86,16 @@ class Connection:
     async def send(self, literal: str) -> None:
         """Send literal stanzas as they stand."""
         self.transcript.append(f"sent {literal}")
-        await self._write(literal.encode())
+        await self._write(literal)
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, text: str) -> None:
         async with self._sending:
-            await self._stream.send_all(data)
+            await self._stream.send_all(self.interpreter.to_network(text).encode())
 
     async def stream_error(self, condition: str) -> None:
         await self._write(
             f"<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
-            "</stream:error></stream:stream>".encode()
+            "</stream:error></stream:stream>"
         )
 
     async def expect(self, literal: str) -> ET.Element:
@@ -169,7 +171,7 @@ class Connection:
         for one in pings:
             await self._write(
                 f"<iq type='result' id='{one.get('id')}' from='{self._domain}' "
-                f"to='{one.get('from')}'/>".encode()
+                f"to='{one.get('from')}'/>"
             )
 
     async def _answer_disco(self) -> None:
@@ -182,7 +184,7 @@ class Connection:
                 f"<iq type='result' id='{one.get('id')}' from='{one.get('to')}' "
                 f"to='{one.get('from')}'><query xmlns='http://jabber.org/protocol/disco#info'{node}>"
                 "<identity category='client' type='pc'/>"
-                "<feature var='http://jabber.org/protocol/disco#info'/></query></iq>".encode()
+                "<feature var='http://jabber.org/protocol/disco#info'/></query></iq>"
             )
 
     def _skip_welcome(self) -> None:
@@ -203,15 +205,18 @@ class Connection:
                 continue
             self._depth -= 1
             if self._depth == 1:
-                self._arrived.append(element)
+                self._arrived.append(self.interpreter.heard(element))
         self._news.set()
 
 
 class XmppServer:
     """A listening port for one component."""
 
-    def __init__(self, domain: str, secret: str, port: int) -> None:
+    def __init__(
+        self, domain: str, secret: str, port: int, interpreter: Interpreter | None = None
+    ) -> None:
         self.domain = domain
+        self._interpreter = interpreter or Interpreter()
         self.secret = secret
         self.port = port
         self.newest: Connection
@@ -227,7 +232,7 @@ class XmppServer:
         async with stream:
             if self.refusing:
                 return
-            connection = Connection(stream, self.domain)
+            connection = Connection(stream, self.domain, self._interpreter)
             if await connection.accept("stream-1", self.secret):
                 connection.transcript.append("--- link up ---")
                 self.newest = connection

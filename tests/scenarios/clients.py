@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import trio
 
 from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G, Stage
+from tests.scenarios.casts import Cast
 from tests.scenarios.words import REGISTER, presence
 
 INFO = "http://jabber.org/protocol/disco#info"
@@ -78,6 +79,12 @@ def removes(contact: str, *, resource: str = ORCHARD, full: bool = True) -> list
         presence(ROMEO, contact, "unsubscribe"),
         presence(ROMEO, contact, "unsubscribed"),
     ]
+
+
+async def asks_back(play: Stage, cast: Cast, contact: str) -> None:
+    """Expect a contact who has granted to ask in turn, where it can be known that he has to."""
+    if cast.tells_who_sees:
+        await play.expect(presence(contact, ROMEO, "subscribe"))
 
 
 async def what_comes(play: Stage, stanzas: int = 1) -> list[ET.Element]:

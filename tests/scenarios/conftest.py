@@ -17,20 +17,28 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.host import Address, RealHost
-from gateway.networks.emu import EmuNetwork, Settings
+from gateway.host import RealHost
 from gateway.store.sealing import Sealer
 from gateway.store.store import Store
 from legacy_emu.control import Control
-from legacy_emu.fronts import websocket
 from legacy_emu.service import Service
+from tests.fakes.interpreter import Interpreter
 from tests.fakes.stage import G, Stage, make_config, stage
+from tests.scenarios.casts import ABILITIES, Cast, casts
+from tests.scenarios.places import LEGACY_PLACE
 from tests.simulation.host import Machine, virtual_now
 from tests.simulation.network import SimNetwork
 from tests.simulation.trace import Trace
 
-LEGACY_PLACE = Address("legacy", 4000)
-SETTINGS = Settings(host=LEGACY_PLACE.host, port=LEGACY_PLACE.port, tls="off")
+FIRST_CAST = "emu"  # plays in the quick part, too
+
+
+def _params() -> list[Any]:
+    slow = pytest.mark.slow
+    return [
+        pytest.param(each, id=each.name, marks=() if each.name == FIRST_CAST else slow)
+        for each in casts()
+    ]
 
 
 @attrs.frozen
@@ -52,14 +60,30 @@ class Raise(Protocol):
     def __call__(self, **more: Any) -> AbstractAsyncContextManager[Stage]: ...
 
 
+@pytest.fixture(params=_params())
+def cast(request: pytest.FixtureRequest) -> Cast:
+    """The network on which this scenario plays."""
+    found: Cast = request.param
+    for needed in [one for mark in request.node.iter_markers("needs") for one in mark.args]:
+        assert needed in ABILITIES
+        if needed in found.lacks:
+            pytest.skip(f"{found.title} {found.lacks[needed]}")
+    return found
+
+
+@pytest.fixture
+def interpreter(cast: Cast) -> Interpreter:
+    return cast.interpreter()
+
+
 @pytest.fixture
 def service() -> Service:
     return Service(_Place())
 
 
 @pytest.fixture
-def legacy(service: Service) -> Control:
-    control = Control(service)
+def legacy(service: Service, cast: Cast, interpreter: Interpreter) -> Control:
+    control = cast.legacy(Control(service), interpreter)
     control.create_account("Romeo", "montague", "Romeo Montague")
     control.create_account("Juliet", "capulet", "Juliet Capulet")
     control.create_account("Nurse", "angelica", "The Nurse")
@@ -72,14 +96,21 @@ def legacy(service: Service) -> Control:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store in which nothing is: to make one for each test takes as long as it."""
-    folder = tmp_path_factory.mktemp("empty-store")
-    store, host = make_config(folder, EmuNetwork, SETTINGS).store, RealHost()
+    folder, first = tmp_path_factory.mktemp("empty-store"), next(casts())
+    store, host = make_config(folder, first.network, first.settings).store, RealHost()
     Store.open(host, store.url, Sealer.from_file(host, store.key_file), [G]).close()
     return folder
 
 
 @pytest.fixture
-def curtain(tmp_path: Path, empty_store: Path, service: Service, legacy: Control) -> Raise:
+def curtain(
+    tmp_path: Path,
+    empty_store: Path,
+    cast: Cast,
+    interpreter: Interpreter,
+    service: Service,
+    legacy: Control,
+) -> Raise:
     for file in empty_store.iterdir():
         shutil.copy(file, tmp_path)
     seeds = iter(range(1, 1_000))
@@ -90,11 +121,13 @@ def curtain(tmp_path: Path, empty_store: Path, service: Service, legacy: Control
         machine = Machine(seed, SimNetwork(seed, Trace()))
 
         async def serve(stream: trio.abc.Stream) -> None:
-            await websocket.serve(stream, service)
+            await cast.serve(stream, service)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(machine.network.bind(LEGACY_PLACE).serve, serve)
-            async with stage(tmp_path, EmuNetwork, SETTINGS, machine, **more) as play:
+            async with stage(
+                tmp_path, cast.network, cast.settings, machine, interpreter, **more
+            ) as play:
                 yield play
             nursery.cancel_scope.cancel()
 

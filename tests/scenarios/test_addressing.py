@@ -91,6 +91,7 @@ async def test_what_is_begun_with_a_stranger_comes_from_bare_jids(
 
 
 @pytest.mark.conformance("AMB-18", "GW-ADDR-04")
+@pytest.mark.needs("any names")
 async def test_a_percent_sign_is_itself_and_no_at(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

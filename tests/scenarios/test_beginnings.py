@@ -9,22 +9,22 @@ import trio
 from trio.testing import MockClock
 
 from gateway.host import RealHost
-from gateway.networks.emu import EmuNetwork
 from gateway.store.sealing import Sealer
 from gateway.store.store import Store
 from legacy_emu.control import Control
 from legacy_emu.events import Show
 from tests.fakes.stage import BALCONY, JULIET, ORCHARD, ROMEO, SERVER, G, Stage, make_config
-from tests.scenarios.conftest import SETTINGS, Raise
+from tests.scenarios.casts import Cast
+from tests.scenarios.conftest import Raise
 from tests.scenarios.words import BENVOLIO, NURSE, login, presence, register, result
 
 BENVOLIO_BARE = BENVOLIO.partition("/")[0]
 MANY = 500
 
 
-def registered(folder: Path, *users: str) -> None:
+def registered(folder: Path, cast: Cast, *users: str) -> None:
     """Have these users registered already, each with an account of his own."""
-    host, store = RealHost(), make_config(folder, EmuNetwork, SETTINGS).store
+    host, store = RealHost(), make_config(folder, cast.network, cast.settings).store
     with closing(Store.open(host, store.url, Sealer.from_file(host, store.key_file), [G])) as kept:
         for user in users:
             kept.save_account(G, user, user.partition("@")[0], "secret", {})
@@ -38,10 +38,10 @@ async def told(play: Stage, count: int) -> list[tuple[str, str, str]]:
 
 @pytest.mark.conformance("GW-LIFE-01", "GW-LIFE-02", "AMB-11")
 async def test_many_users_are_told_and_probed_one_after_the_other(
-    autojump_clock: MockClock, curtain: Raise, legacy: Control, tmp_path: Path
+    autojump_clock: MockClock, curtain: Raise, legacy: Control, tmp_path: Path, cast: Cast
 ) -> None:
     users = [f"user{number}@{SERVER}" for number in range(MANY)]
-    registered(tmp_path, *users)
+    registered(tmp_path, cast, *users)
     async with curtain() as play:
         began = trio.current_time()
         found = await told(play, 2 * MANY)

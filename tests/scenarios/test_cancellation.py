@@ -20,7 +20,8 @@ from legacy_emu.events import Show
 from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G, Stage
 from tests.fakes.xmpp_server import Unexpected
 from tests.scenarios.awaits import Act, watching
-from tests.scenarios.conftest import LEGACY_PLACE, Raise
+from tests.scenarios.conftest import Raise
+from tests.scenarios.places import LEGACY_PLACE
 from tests.scenarios.words import REGISTER, message, presence
 
 SETTLE_SECONDS = 15

@@ -134,7 +134,7 @@ async def test_registering_in_two_steps_and_with_a_wrong_password_first(
     bad = form(("FORM_TYPE", REGISTER), ("username", "Romeo"), ("password", "wrong"))
     await play.send(command(REGISTER, bad, action="complete", session=id_))
     again = await answered(play, "executing")
-    assert note(again) == ("error", "Emulated service refused this name or password.")
+    assert note(again) == ("error", f"{play.description.title} refused this name or password.")
     assert again.get("sessionid") == id_
     shown = again.find(f"{{{FORMS}}}x")
     assert shown is not None
@@ -143,7 +143,7 @@ async def test_registering_in_two_steps_and_with_a_wrong_password_first(
     good = form(("username", "Romeo"), ("password", "montague"))
     await play.send(command(REGISTER, good, session=id_))
     done = await answered(play, "completed")
-    assert note(done) == ("info", "You are registered with Emulated service.")
+    assert note(done) == ("info", f"You are registered with {play.description.title}.")
     await play.expect(presence(G, ROMEO, "subscribe"))
     welcome = await play.link.next_stanza()
     assert (welcome.get("type"), welcome.get("from"), welcome.get("to")) == ("chat", G, ROMEO)
@@ -169,7 +169,7 @@ async def test_changing_the_password(
     fields = form(("username", "romeo"), ("password", "new"))
     await play.send(command(REGISTER, fields, session=str(first.get("sessionid"))))
     assert note(await answered(play, "completed"))[1] == (
-        "Your Emulated service registration is changed."
+        f"Your {play.description.title} registration is changed."
     )
     await play.expect(presence(G, ROMEO))
     await play.nothing_more()
@@ -184,7 +184,7 @@ async def test_leaving_asks_first(autojump_clock: MockClock, play: Stage, legacy
     assert play.gateway.domains[0].accounts
     await play.send(command("unregister", form(), session=str(first.get("sessionid"))))
     assert note(await answered(play, "completed"))[1] == (
-        "You are not registered with Emulated service any more."
+        f"You are not registered with {play.description.title} any more."
     )
     for type_ in ("unsubscribe", "unsubscribed", "unavailable"):
         await play.expect(presence(G, ROMEO, type_))
@@ -201,7 +201,7 @@ async def test_signing_off_and_on_though_the_user_is_here(
     await play.register()
     await play.sign_on()
     await play.expect(presence(JULIET, ROMEO))
-    assert await run(play, "login") == "You are signed on to Emulated service."
+    assert await run(play, "login") == f"You are signed on to {play.description.title}."
     assert await run(play, "status") == "You are signed on as romeo. 2 contacts, 1 online."
     await play.send(command("logout"))
     await answered(play, "completed")
@@ -384,7 +384,7 @@ async def test_commands_of_who_is_not_here(
     await play.register()
     assert (await run(play, "login")).startswith("Add this gateway to your contact list")
     assert (await run(play, "logout")).startswith("You are signed off")
-    assert await run(play, "sync") == "You are not signed on to Emulated service."
+    assert await run(play, "sync") == f"You are not signed on to {play.description.title}."
     await play.nothing_more()
     assert not legacy.connections()
     await play.sign_on()  # that he was signed off when he was not here keeps him from nothing

@@ -24,7 +24,7 @@ ASK_INFO, ASK_ITEMS = f"<query xmlns='{INFO}'/>", f"<query xmlns='{ITEMS}'/>"
 PING = "<ping xmlns='urn:xmpp:ping'/>"
 GATEWAY_INFO = (
     f"<query xmlns='{INFO}'>"
-    "<identity category='gateway' type='emu' name='Emulated service'/>"
+    "<identity category='gateway' type='{kind}' name='{title}'/>"
     f"<feature var='{INFO}'/>"
     f"<feature var='{ITEMS}'/>"
     "<feature var='jabber:iq:gateway'/>"
@@ -49,13 +49,17 @@ CONTACT_INFO = (
 )
 
 
+def info_of(play: Stage) -> str:
+    return GATEWAY_INFO.format(kind=play.description.kind, title=play.description.title)
+
+
 @pytest.mark.conformance("GW-DISC-01", "DISCO-01", "GW-ADDR-05", "ESC-04")
 @pytest.mark.parametrize("asker", [ORCHARD, ROMEO, BENVOLIO, STRANGER])
 async def test_anybody_may_ask_what_the_gateway_is(
     autojump_clock: MockClock, play: Stage, asker: str
 ) -> None:
     await play.send(iq("get", ASK_INFO, from_=asker))
-    await play.expect(result(GATEWAY_INFO, to=asker))
+    await play.expect(result(info_of(play), to=asker))
     await play.nothing_more(asker)
 
 
@@ -72,7 +76,7 @@ async def test_the_gateway_lists_nobody_and_knows_no_nodes(
     await play.expect(result(ASK_ITEMS, id_="1"))
     await play.expect(refused(ITEM_NOT_FOUND, id_="2", text=False))
     await play.expect(refused(ITEM_NOT_FOUND, id_="3", text=False))
-    await play.expect(result(GATEWAY_INFO, id_="4", from_=f"{G}/aloft"))
+    await play.expect(result(info_of(play), id_="4", from_=f"{G}/aloft"))
     await play.nothing_more()
 
 
@@ -101,6 +105,7 @@ async def test_contacts_are_known_to_their_user_alone(
 
 
 @pytest.mark.conformance("DISCO-03")
+@pytest.mark.needs("capabilities")
 async def test_a_contact_offers_only_what_the_service_can(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

@@ -158,7 +158,7 @@ async def test_another_account_begins_anew(
     await play.expect(presence(G, ROMEO))
     await play.expect(presence(NURSE, ROMEO, inside="<show>away</show>"))
     await play.nothing_more()
-    assert [one.address for one in play.gateway.store.accounts(G)] == ["mercutio"]
+    assert [name for name, _ in play.accounts()] == ["mercutio"]
     [before, after] = [
         one.number
         for one in legacy.arrived()

@@ -8,7 +8,8 @@ from legacy_emu.control import Control
 from legacy_emu.events import Show
 from legacy_emu.faults import Kind, Moment
 from tests.fakes.stage import BALCONY, JULIET, ORCHARD, ROMEO, G, Stage
-from tests.scenarios.conftest import LEGACY_PLACE, Raise
+from tests.scenarios.conftest import Raise
+from tests.scenarios.places import LEGACY_PLACE
 from tests.scenarios.words import (
     BENVOLIO,
     NOT_AUTHORIZED,

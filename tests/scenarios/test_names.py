@@ -11,15 +11,20 @@ from tests.scenarios.conftest import Raise
 from tests.scenarios.words import iq, message, presence, result, said
 
 ESCAPED = [
-    ("friar@church.lit", "friar\\40church.lit"),
-    ("O'Malley", "o\\27malley"),
-    ('the "prince"', "the\\22prince\\22"),
-    ("a&b<c>d", "a\\26b\\3cc\\3ed"),
-    ("c:\\5commas", "c\\3a\\5c5commas"),
-    ("c:\\\\net", "c\\3a\\\\net"),
-    ("\\3and\\2is", "\\5c3and\\2is"),
-    ("caf\u00e9", "caf\u00e9"),
-    ("\u0416\u0443\u043b\u044c", "\u0436\u0443\u043b\u044c"),
+    pytest.param("friar@church.lit", "friar\\40church.lit", marks=pytest.mark.needs("names")),
+    *(
+        pytest.param(name, local, marks=pytest.mark.needs("any names"))
+        for name, local in (
+            ("O'Malley", "o\\27malley"),
+            ('the "prince"', "the\\22prince\\22"),
+            ("a&b<c>d", "a\\26b\\3cc\\3ed"),
+            ("c:\\5commas", "c\\3a\\5c5commas"),
+            ("c:\\\\net", "c\\3a\\\\net"),
+            ("\\3and\\2is", "\\5c3and\\2is"),
+            ("caf\u00e9", "caf\u00e9"),
+            ("\u0416\u0443\u043b\u044c", "\u0436\u0443\u043b\u044c"),
+        )
+    ),
 ]
 ALIASED = [
     "rose\U0001f339",
@@ -69,6 +74,7 @@ async def test_an_escaped_name(
 
 @pytest.mark.conformance("AMB-17", "GW-ADDR-04", "CORE-08")
 @pytest.mark.parametrize("name", ALIASED)
+@pytest.mark.needs("any names")
 async def test_a_name_that_servers_would_change_has_an_alias_that_survives_a_restart(
     autojump_clock: MockClock, curtain: Raise, legacy: Control, name: str
 ) -> None:
@@ -100,6 +106,7 @@ async def test_a_name_that_servers_would_change_has_an_alias_that_survives_a_res
 
 
 @pytest.mark.conformance("AMB-16", "GW-PROMPT-06", "GW-ADDR-04")
+@pytest.mark.needs("names")
 async def test_however_the_service_spells_a_name_it_is_one_contact(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
@@ -114,6 +121,7 @@ async def test_however_the_service_spells_a_name_it_is_one_contact(
 
 
 @pytest.mark.conformance("AMB-17", "LU-ADD-01", "NICK-01")
+@pytest.mark.needs("any names")
 async def test_a_stranger_behind_an_alias_asks_and_is_granted(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

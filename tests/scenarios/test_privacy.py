@@ -45,6 +45,7 @@ async def both_signed_on(play: Stage, legacy: Control) -> None:
 
 
 @pytest.mark.conformance("GW-SEC-05", "GW-IN-04", "GW-IN-11", "DISCO-03")
+@pytest.mark.needs("per-contact presence")
 async def test_what_a_contact_shows_to_one_user_is_not_shown_to_another(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

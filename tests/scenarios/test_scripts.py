@@ -56,6 +56,7 @@ def seen(text: str) -> str:
     "GW-SEND-01", "LU-SEND-01", "LU-ADD-01", "GW-PROMPT-03",
 )  # fmt: skip
 @pytest.mark.parametrize("word", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.needs("any names")
 async def test_a_contact_in_this_script(
     autojump_clock: MockClock, play: Stage, legacy: Control, word: str
 ) -> None:
@@ -101,6 +102,7 @@ async def test_a_contact_in_this_script(
 
 @pytest.mark.conformance("GW-REG-02", "GW-REG-03", "GW-BIZ-01", "AMB-16", "GW-EDIT-01")
 @pytest.mark.parametrize("script", ["arabic", "thai", "vietnamese", "sharp s", "emoji", "turkish"])
+@pytest.mark.needs("any names")
 async def test_an_account_in_this_script(
     autojump_clock: MockClock, play: Stage, legacy: Control, script: str
 ) -> None:
