@@ -22,13 +22,24 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
+def refuse(config: pytest.Config, items: list[pytest.Item], what: str, why: str) -> None:
+    """End the run before it starts, while tests are collected: `what` is at fault."""
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(why)
+    items.clear()
+    report = pytest.CollectReport(what, "failed", why, [])
+    config.hook.pytest_collectreport(report=report)  # the controller says so, once
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
     for item in items:
         if item.get_closest_marker("servers") and _group(item.nodeid) != "servers":
-            raise pytest.UsageError(f"{item.nodeid} needs servers: {__file__} has to know")
+            where = item.nodeid.partition("::")[0]
+            refuse(config, items, where, f"{where} needs servers: tests/parallel.py has to know")
+            break
     yield
     if hasattr(config, "workerinput"):
         items.sort(key=_turn)  # after those to whom the order means something have seen it

@@ -28,6 +28,7 @@ from tests.conformance.requirements import (
     to_json,
     unknown,
 )
+from tests.parallel import refuse
 
 MEND = "run scripts/conformance, and commit what it writes"
 
@@ -73,11 +74,7 @@ class Tests:
                     network=_network(item),
                 )
         if self.cases and (faults := self._faults()):
-            if not hasattr(self._config, "workerinput"):
-                raise pytest.UsageError(faults)
-            items.clear()
-            report = pytest.CollectReport(str(FILE), "failed", faults, [])
-            self._config.hook.pytest_collectreport(report=report)  # the controller ends the run
+            refuse(self._config, items, str(FILE), faults)
 
     def _faults(self) -> str:
         try:
