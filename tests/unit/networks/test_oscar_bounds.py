@@ -17,6 +17,7 @@ from gateway.networks.base import (
     ContactList,
     ContactRemoved,
     FetchAvatar,
+    FetchProfile,
     LegacyClient,
     MessageReceived,
     PresenceChanged,
@@ -403,3 +404,12 @@ def test_a_service_for_pictures_may_say_anything_at_any_time() -> None:
     assert visit.wait(0.0) == 0.0
     with pytest.raises(RemoteProtocolError):
         visit.receive(SignOn(), 0.0)
+
+
+def test_questions_that_were_given_up_are_forgotten() -> None:
+    made = session("10001")
+    for number in range(1_000):
+        made.command(FetchProfile(ref=f"{number}", address="10002"), NOON)
+        made.cancelled(f"{number}")
+    assert len(made._lookups._questions) <= 200
+    assert len(made.requests) < 10

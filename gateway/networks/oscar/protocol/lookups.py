@@ -171,6 +171,12 @@ class Lookups:
 
         number = self._requests.expect(icq.IcqQuery, refused, expire)
         sequence = self._sequence(number)
+        # Those whose sender gave up before they were written are nobody's any more.
+        if len(self._questions) >= MAX_WAITING:
+            kept = (
+                each for each in self._questions.items() if self._requests.awaits(each[1].number)
+            )
+            self._questions = dict(kept)
         self._questions[sequence] = _Question(number, answers, result)
         self._requests.put(Snac(self.envelope(icq.Command.META_QUERY, number, query), number), ref)
 

@@ -130,6 +130,9 @@ class Requests:
             if isinstance(outgoing.packet, Snac):
                 self._pending.pop(outgoing.packet.request, None)
 
+    def awaits(self, number: int) -> bool:
+        return number in self._pending
+
     def forget(self, number: int) -> None:
         self._pending.pop(number, None)
 
