@@ -16,8 +16,14 @@ from gateway.networks.base import (
     Show,
     Typing,
     TypingState,
+    UnknownEvent,
 )
-from gateway.networks.event_queue import MAX_WAITING_STATES, MAX_WAITING_VALUES, EventQueue
+from gateway.networks.event_queue import (
+    MAX_WAITING_STATES,
+    MAX_WAITING_UNKNOWN,
+    MAX_WAITING_VALUES,
+    EventQueue,
+)
 
 
 def presence(address: str, show: Show = Show.ONLINE) -> PresenceChanged:
@@ -112,3 +118,14 @@ async def test_the_first_end_is_the_one_that_counts_and_wakes_who_waits() -> Non
     queue.put(Notice("too late"))
     with pytest.raises(ConnectionLost, match="first"):
         await queue.take()
+
+
+async def test_what_nobody_acts_on_does_not_crowd_out_what_somebody_does() -> None:
+    queue = EventQueue()
+    for _ in range(2):
+        for _ in range(MAX_WAITING_VALUES + 1):
+            queue.put(UnknownEvent("x"))
+        queue.put(Notice("one"))
+        assert queue.ended is None
+        events = await taken(queue, MAX_WAITING_UNKNOWN + 1)
+        assert events[-1] == Notice("one")
