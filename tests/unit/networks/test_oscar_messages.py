@@ -343,7 +343,7 @@ async def test_a_message_that_comes_again_has_the_same_id(
     live = im("10 002", b"Hi", cookie=COOKIE)
     stored = im("10002", b"Hi", tlv(0x16, struct.pack(">I", int(NOON.timestamp()))), cookie=COOKIE)
     async with network() as scene:
-        first = await ids_of(scene, live, stored, stored, live)
+        first = await ids_of(scene, live, stored, stored)
         again = await ids_of(scene, stored)
     assert first[0] is not None
     assert {*first, *again} == {first[0]}
@@ -378,6 +378,10 @@ async def test_cookies_that_are_always_the_same_name_nothing(autojump_clock: Moc
         named, *nameless = await ids_of(scene, first, *rest)
         assert named is not None
         assert nameless == [None, None]
+        # Who says the same twice has said it twice.
+        named, nameless_too = await ids_of(scene, *[im("Juliet", b"ok", cookie=COOKIE[::-1])] * 2)
+        assert named is not None
+        assert nameless_too is None
         kept = [im("Juliet", text, stored, cookie=bytes(8)) for text in (b"Hi", b"Ho")]
         assert len({*(await ids_of(scene, *kept)), None}) == 3
 

@@ -220,19 +220,28 @@ class Cookies:
     """Names messages by their cookies, the same name when one comes again.
 
     Cookies are made by the sender's client, and not all take care that they differ: a name holds
-    for some minutes only, and none is given by cookies that were seen on different messages.
+    for some minutes only, and none is given by cookies that were seen on different messages, or
+    twice on live ones, which no service repeats to one session: somebody may say the same twice.
     """
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        self._live: dict[tuple[str, bytes], None] = {}
         self._careless: dict[str, None] = {}
 
     def name(self, sender: str, message: messages.Receive, at: datetime) -> str | None:
         """Return a name for a message of this time, or None if its cookie is worth nothing."""
         cookie = message.cookie
         said = fingerprint(sender, cookie, message.text, message.data)
-        if self._seen.setdefault((sender, cookie), said) != said:
+        is_live = message.sent_at is None
+        if self._seen.setdefault((sender, cookie), said) != said or (
+            is_live and (sender, cookie) in self._live
+        ):
             self._careless[sender] = None
+        if is_live:
+            self._live[sender, cookie] = None
+        if len(self._live) > MAX_COOKIES:
+            del self._live[next(iter(self._live))]
         if len(self._seen) > MAX_COOKIES:
             self._seen.popitem(last=False)
         if len(self._careless) > MAX_COOKIES:
