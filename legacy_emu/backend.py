@@ -602,7 +602,8 @@ class Backend:
         found: list[tuple[str, Mapping[str, str]]] = []
         wanted = {key: text.casefold() for key, text in fields.items() if text.strip()}
         for person in self._people.values():
-            known = {"address": person.display, "name": person.name, **person.profile}
+            names = {"name": person.name, "nick": person.name}
+            known = {"address": person.display, **names, **person.profile}
             if wanted and all(
                 text in known.get(key, "").casefold() for key, text in wanted.items()
             ):

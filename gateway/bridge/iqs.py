@@ -8,6 +8,7 @@ from gateway.bridge.features import (
     prompt,
     registration,
     roster,
+    search,
     vcard,
 )
 from gateway.bridge.user import User
@@ -23,6 +24,7 @@ ANSWERERS: dict[tuple[IqType, str, str], Answerer] = {
     (IqType.GET, "query", ns.GATEWAY): prompt.ask,
     (IqType.SET, "query", ns.GATEWAY): prompt.translate,
     (IqType.GET, "query", ns.REGISTER): registration.ask,
+    (IqType.GET, "query", ns.SEARCH): search.ask,
     (IqType.SET, "query", ns.ROSTER): roster.pushed,
     (IqType.GET, "ping", ns.PING): basics.ping,
     (IqType.GET, "query", ns.VERSION): basics.version,
@@ -32,6 +34,7 @@ ANSWERERS: dict[tuple[IqType, str, str], Answerer] = {
 }
 STARTERS: dict[tuple[IqType, str, str], Starter] = {
     (IqType.GET, "vCard", ns.VCARD): vcard.get,
+    (IqType.SET, "query", ns.SEARCH): search.start,
 }
 
 

@@ -546,7 +546,10 @@ class FetchAvatar(Command):
 
 @attrs.frozen(kw_only=True)
 class Search(Command):
-    """Result: a tuple of `Profile`s."""
+    """Look for people who have all of `fields`. Result: a tuple of `Profile`s.
+
+    What may be asked for: address, nick, first, last, email; who does not know one leaves it out.
+    """
 
     fields: Mapping[str, str]
 

@@ -29,6 +29,7 @@ GATEWAY_INFO = (
     f"<feature var='{ITEMS}'/>"
     "<feature var='jabber:iq:gateway'/>"
     "<feature var='jabber:iq:register'/>"
+    "<feature var='jabber:iq:search'/>"
     "<feature var='http://jabber.org/protocol/commands'/>"
     "<feature var='jabber:iq:version'/>"
     "<feature var='urn:xmpp:ping'/>"
@@ -50,7 +51,10 @@ CONTACT_INFO = (
 
 
 def info_of(play: Stage) -> str:
-    return GATEWAY_INFO.format(kind=play.description.kind, title=play.description.title)
+    info = GATEWAY_INFO.format(kind=play.description.kind, title=play.description.title)
+    if not play.description.capabilities.search:
+        info = info.replace("<feature var='jabber:iq:search'/>", "")
+    return info
 
 
 @pytest.mark.conformance("GW-DISC-01", "DISCO-01", "GW-ADDR-05", "ESC-04")

@@ -63,7 +63,6 @@ async def test_what_is_not_listed_is_not_served(autojump_clock: MockClock, play:
         [
             ("get", "<query xmlns='jabber:iq:time'/>"),
             ("get", "<query xmlns='jabber:iq:last'/>"),
-            ("get", "<query xmlns='jabber:iq:search'/>"),
             ("get", "<query xmlns='jabber:iq:browse'/>"),
             ("get", "<slot xmlns='urn:xmpp:http:upload:0'/>"),
             ("set", "<ping xmlns='urn:xmpp:ping'/>"),

@@ -19,6 +19,7 @@ GATEWAY_FEATURES = (
     ns.DISCO_ITEMS,
     ns.GATEWAY,
     ns.REGISTER,
+    ns.SEARCH,
     ns.COMMANDS,
     ns.VERSION,
     ns.PING,
@@ -48,9 +49,10 @@ def info(user: User, iq: Iq) -> Iq:
 def _gateway_features(user: User) -> tuple[str, ...]:
     config = user.domain.config
     closed = config.registration == "closed" and not config.registration_url
-    if closed and user.account is None:
-        return tuple(one for one in GATEWAY_FEATURES if one != ns.REGISTER)
-    return GATEWAY_FEATURES
+    left_out = {ns.REGISTER} if closed and user.account is None else set()
+    if not user.domain.network.description.capabilities.search:
+        left_out.add(ns.SEARCH)
+    return tuple(one for one in GATEWAY_FEATURES if one not in left_out)
 
 
 def items(user: User, iq: Iq) -> Iq:

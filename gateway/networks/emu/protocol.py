@@ -477,11 +477,18 @@ def _frame(  # noqa: C901 - one row a command
         case base.FetchAvatar(ref=ref, address=address):
             return wire.FetchAvatar(ref, address)
         case base.Search(ref=ref, fields=fields):
-            return wire.Search(ref, dict(fields))
+            return wire.Search(ref, _by_name(fields))
         case base.SendMessage():
             raise AssertionError("handled before")
         case _:
             assert_never(command)
+
+
+def _by_name(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return what is looked for as the service has it: people's whole names."""
+    known = dict(fields)
+    names = [known.pop(one) for one in ("first", "last") if one in known]
+    return known | ({"name": " ".join(names)} if names else {})
 
 
 def _cut(text: str) -> str:

@@ -203,7 +203,7 @@ def _by_name(data: bytes) -> Mapping[str, str]:
     return {
         "first": text.decode_loose(wanted.first),
         "last": text.decode_loose(wanted.last),
-        "name": text.decode_loose(wanted.nick),
+        "nick": text.decode_loose(wanted.nick),
     }
 
 
@@ -220,7 +220,7 @@ def _by_tlvs(data: bytes) -> Mapping[str, str]:
     return wanted
 
 
-_TLVS = {0x0140: "first", 0x014A: "last", 0x0154: "name", 0x015E: "email", 0x0190: "city"}
+_TLVS = {0x0140: "first", 0x014A: "last", 0x0154: "nick", 0x015E: "email", 0x0190: "city"}
 _SEARCHES: Mapping[int, Callable[[bytes], Mapping[str, str]]] = {
     Meta.SEARCH_BY_UIN: _by_uin,
     Meta.SEARCH_BY_UIN_TLV: _by_uin_tlv,

@@ -32,6 +32,7 @@ ABILITIES = {
     "one order": "whatever is done reaches the service in the order in which it was done",
     "pace": "as many messages as one likes may follow each other",
     "per-contact presence": "one contact may see the user otherwise than all others",
+    "search": "there is a directory of all people",
     "told withdrawals": "who takes his consent back is told from who has yet to give it",
     "told blocks": "who writes to somebody who has blocked him is told so",
     "reasons for an end": "a session that is ended says why in more than one way",

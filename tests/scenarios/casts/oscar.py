@@ -230,6 +230,7 @@ CASTS = (
             "consent": "asks nobody: who is added is seen at once",
             "details": "has a text of each of its people, and no details",
             "line ends": "sends HTML, in which line ends at the end are nothing",
+            "search": "has no directory that could be asked",
             "revocation": "lets everybody see everybody who has not blocked him",
         },
     ),
