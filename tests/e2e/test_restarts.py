@@ -103,6 +103,7 @@ SPOKEN_SECONDS = 0.004  # between two sentences of each
 SENTENCES = (40, 75, 110, 160)  # heard as they were said, before each kill
 BUSY_SECONDS = 40  # what they said may wait so long, on a machine that has other things to do
 AROUND_A_KILL_SECONDS = 0.3  # the documented window is 50 ms and a commit; machines are slow
+UNPROVEN_SECONDS = 3  # so long the server's word for what it was sent may take on a busy machine
 
 
 @attrs.define
@@ -161,8 +162,8 @@ class Conversation:
     def returned(self) -> set[str]:
         return {came.id for _, came in self.heard if came.type == "error"}
 
-    def is_near_a_kill(self, moment: float) -> bool:
-        return any(abs(moment - kill) < AROUND_A_KILL_SECONDS for kill in self.kills)
+    def is_near_a_kill(self, moment: float, within: float = AROUND_A_KILL_SECONDS) -> bool:
+        return any(abs(moment - kill) < within for kill in self.kills)
 
     async def arrived(self) -> list[str]:
         """What of romeo's arrived at the service, by its own record."""
@@ -235,7 +236,7 @@ def judge_juliets(talk: Conversation) -> None:
     for first, *again in heard.values():
         for (before, _), (_, repeated) in zip((first, *again), again, strict=False):
             # Only what was on its way when a kill came, and then it says that it is late.
-            assert talk.is_near_a_kill(before)
+            assert talk.is_near_a_kill(before, UNPROVEN_SECONDS)
             assert repeated.find("delay:delay") is not None
     assert any(len(times) == 1 for times in heard.values())
 
