@@ -67,7 +67,7 @@ def cast(request: pytest.FixtureRequest) -> Cast:
     for needed in [one for mark in request.node.iter_markers("needs") for one in mark.args]:
         assert needed in ABILITIES
         if needed in found.lacks:
-            pytest.skip(f"{found.title} {found.lacks[needed]}")
+            pytest.skip(f"{found.name.upper()} {found.lacks[needed]}")
     return found
 
 
