@@ -6,6 +6,7 @@ known, and every problem names the key by its dotted path, what was found and wh
 """
 
 import difflib
+import ipaddress
 import math
 import types
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,23 @@ def between(least: float, most: float, unit: str = "") -> Any:
     return check
 
 
+def host_alone(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    """Check, as an attrs validator, that each host of a string or of a tuple is one and no more."""
+    expected = 'a host name or an IP address alone, as in "chat.example.org", without a port'
+    for host in value if isinstance(value, tuple) else (value,):
+        if not _is_host(host):
+            raise Wrong(host, expected, attribute.name)
+
+
+def _is_host(text: str) -> bool:
+    if ":" not in text:
+        return text != "" and not any(char in "[]@/" or char.isspace() for char in text)
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
 def parse_address(text: str) -> Address:
     """Read `host:port`; an IPv6 address stands in brackets. Raises `Wrong`."""
     host, colon, port = text.rpartition(":")
@@ -103,8 +121,15 @@ def _converter(base: Path) -> Converter:
         return structure_table
 
     def sequence(raw: object, of: Any) -> object:
+        if not isinstance(raw, list):
+            raise Wrong(raw, _type_name(of))
         items: Any = list[get_args(of)[0]]  # type: ignore[misc]
-        return tuple(converter.structure(_expect(raw, list), items))
+        return tuple(converter.structure(raw, items))
+
+    def address(raw: object, _of: object) -> Address:
+        if not isinstance(raw, str):
+            raise Wrong(raw, _TYPE_NAMES[Address])
+        return parse_address(raw)
 
     def path(raw: object, _of: object) -> Path:
         if text := _expect(raw, str):
@@ -121,7 +146,7 @@ def _converter(base: Path) -> Converter:
         converter.register_structure_hook(cls, _structure_scalar)
     converter.register_structure_hook(float, _structure_float)
     converter.register_structure_hook(Path, path)
-    converter.register_structure_hook(Address, lambda raw, _: parse_address(_expect(raw, str)))
+    converter.register_structure_hook(Address, address)
     return converter
 
 
@@ -191,10 +216,16 @@ def _type_name(of: Any) -> str:
     if _is_enum(of):
         return _one_of(tuple(member.value for member in of))
     if get_origin(of) is tuple:
-        return "a list"
+        return _list_of(get_args(of)[0])
     if get_origin(of) in (Union, types.UnionType):
         return _type_name(get_args(of)[0])
     return "a table" if attrs.has(of) or _is_mapping(of) else "a value"
+
+
+def _list_of(item: Any) -> str:
+    if attrs.has(item):
+        return "a list of tables, the header of each in double brackets: [[ ]]"
+    return 'a list, as in ["one", "another"]' if item is str else "a list"
 
 
 def _one_of(values: tuple[object, ...]) -> str:
@@ -242,9 +273,8 @@ def _problems(exc: Exception, path: str, *, secret: bool = False) -> Iterator[st
             for one, index in exc.group_exceptions()[0]:
                 yield from _problems(one, f"{path}[{index.index}]", secret=secret)
         case ForbiddenExtraKeysError():
-            known = [field.name for field in attrs.fields(exc.cl)]
             for key in sorted(exc.extra_fields):
-                yield f"{join(path, key)}: unknown key; {_nearest(key, known)}"
+                yield f"{join(path, key)}: unknown key; {_nearest(key, exc.cl, path)}"
         case Wrong():
             found = "a value that is not shown" if secret else _shown(exc.found)
             where = join(path, exc.key) if exc.key else path
@@ -253,8 +283,17 @@ def _problems(exc: Exception, path: str, *, secret: bool = False) -> Iterator[st
             yield f"{path}: {exc}"
 
 
-def _nearest(key: str, known: list[str]) -> str:
-    """Say which key was meant, or which there are."""
+def _nearest(key: str, cls: type, path: str) -> str:
+    """Say which key was meant, or which there are, or where there are others."""
+    known = {field.name: field.type for field in attrs.fields(cls)}
     if near := difflib.get_close_matches(key, known, n=1):
         return f"did you mean {near[0]}?"
-    return f"known here: {', '.join(known)}"
+    for name, of in known.items():
+        inner = get_args(of)[0] if get_origin(of) is tuple else of
+        is_table = inner is not None and inner not in _TYPE_NAMES and attrs.has(inner)
+        if is_table and key in attrs.fields_dict(inner):
+            mark = "" if inner is of else "[]"
+            return f"did you mean {join(path, name)}{mark}.{key}?"
+    free = [join(path, name) for name, of in known.items() if _is_mapping(of)]
+    elsewhere = f"; others belong in {' or '.join(free)}" if free else ""
+    return f"known here: {', '.join(known)}{elsewhere}"

@@ -86,6 +86,7 @@ def _load_fake(name: str) -> type[Network]:
     return FAKE if name == "fake" else _really_load(name)
 
 
+TABLES = "a list of tables, the header of each in double brackets: [[ ]]"
 SERVICE = {"host": '"legacy.example.org"', "port": "5190", "tls": '"off"'}
 COMPONENT = {"jid": '"aim.example.net"', "secret": '"s3cret"', "network": '"fake"'}
 
@@ -313,7 +314,18 @@ def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
             {"server": '"localhost:70000"'},
             'component[0].server: found "localhost:70000", expected a port from 1 to 65535',
         ),
-        ({"server": "5347"}, "component[0].server: found 5347, expected a string"),
+        (
+            {"server": "5347"},
+            "component[0].server: found 5347, expected an address and a port, as in"
+            ' "127.0.0.1:5347"',
+        ),
+        (
+            {"host": '"legacy.example.org"'},
+            "component[0].host: unknown key; known here: link_grace_seconds, max_stanza_bytes,"
+            " sign_on_limit, sign_on_rate, invite_contacts, contact_resource, registration,"
+            " registration_url, one_owner, jid, domain, server, secret, secret_file, network,"
+            " service; others belong in component[0].service",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_component(
@@ -333,7 +345,10 @@ def test_what_is_wrong_in_a_component(
         ({"colour": '"r"'}, 'component[0].service.colour: found "r", expected "red" or "blue"'),
         ({"noisy": '"false"'}, 'component[0].service.noisy: found "false", expected true or false'),
         ({"noisy": "0"}, "component[0].service.noisy: found 0, expected true or false"),
-        ({"words": '"abc"'}, 'component[0].service.words: found "abc", expected a list'),
+        (
+            {"words": '"abc"'},
+            'component[0].service.words: found "abc", expected a list, as in ["one", "another"]',
+        ),
         ({"words": '["a", 1]'}, "component[0].service.words[1]: found 1, expected a string"),
         ({"certificate": '""'}, 'component[0].service.certificate: found "", expected a path'),
         (
@@ -356,10 +371,10 @@ def test_what_is_wrong_in_a_networks_own_settings(
 @pytest.mark.parametrize(
     ("rest", "said"),
     [
-        ("component = 5\n", "component: found 5, expected a list"),
+        ("component = 5\n", f"component: found 5, expected {TABLES}"),
         ("component = []\n", "component: missing, expected at least one [[component]]"),
-        ("", "component: missing, expected a list"),
-        ("[component]\n", "component: found a table, expected a list"),
+        ("", f"component: missing, expected {TABLES}"),
+        ("[component]\n", f"component: found a table, expected {TABLES}"),
     ],
 )
 def test_there_is_a_component(tmp_path: Path, rest: str, said: str) -> None:
@@ -371,6 +386,8 @@ def test_there_is_a_component(tmp_path: Path, rest: str, said: str) -> None:
     [
         ("contol = 1", "contol: unknown key; did you mean control?"),
         ("zzz = 1", "zzz: unknown key; known here: component, store, access, http, log, control"),
+        ("[service]", "service: unknown key; did you mean component[].service?"),
+        ("key_file = 'x'", "key_file: unknown key; did you mean store.key_file?"),
         ("store = 1", "store: found 1, expected a table"),
         ("[store]\nkeyfile = 'x'", "store.keyfile: unknown key; did you mean key_file?"),
         ("[log]\nlevel = 'loud'",

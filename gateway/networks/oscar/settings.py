@@ -9,6 +9,7 @@ import attrs
 from gateway.errors import RemoteProtocolError
 from gateway.host import Address
 from gateway.networks.oscar.protocol import OfflineStore, Variant
+from gateway.strict import Wrong, host_alone
 
 MAX_PORT = 65_535
 
@@ -56,38 +57,44 @@ PRESETS: Mapping[str, Preset] = {
 
 def _seconds(_: object, field: "attrs.Attribute[float]", value: float) -> None:
     if not 0 < value < 86_400:
-        raise ValueError(f"{field.name} is {value}, expected a number of seconds above 0")
+        raise Wrong(value, "a number of seconds above 0 and below a day", field.name)
 
 
 def _port(_: object, field: "attrs.Attribute[int | None]", value: int | None) -> None:
     if value is not None and not 0 < value <= MAX_PORT:
-        raise ValueError(f"{field.name} is {value}, expected a number from 1 to {MAX_PORT}")
+        raise Wrong(value, f"a number from 1 to {MAX_PORT}", field.name)
 
 
 def _amount(_: object, field: "attrs.Attribute[Any]", value: float | None) -> None:
     if value is not None and value < 0:
-        raise ValueError(f"{field.name} is {value}, expected 0 or more")
+        raise Wrong(value, "0 or more", field.name)
+
+
+def _name(_: object, field: "attrs.Attribute[str]", value: str) -> None:
+    if value.strip() != value:
+        raise Wrong(value, "a name without blanks around it", field.name)
 
 
 def _code_page(_: object, field: "attrs.Attribute[str]", value: str) -> None:
     try:
         b"a".decode(value, "replace")
     except (LookupError, ValueError) as exc:
-        expected = 'expected a charset, as in "cp1251"'
-        raise ValueError(f"{field.name} is {value!r}, {expected}") from exc
+        raise Wrong(value, 'a charset, as in "cp1251"', field.name) from exc
 
 
 @attrs.frozen(kw_only=True, slots=False)
 class Server:
     """One server, as the operator says. `tls` has no default: cleartext must be written down."""
 
-    name: str = ""  # by which users choose it; empty: its host
-    host: str
+    name: str = attrs.field(
+        default="", validator=_name
+    )  # by which users choose it; empty: its host
+    host: str = attrs.field(validator=host_alone)
     port: int | None = attrs.field(default=None, validator=_port)
     tls: Literal["on", "off"]
     login: Variant | None = None
     redirect: Redirect | None = None
-    allow_hosts: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = attrs.field(default=(), validator=host_alone)
     code_page: str = attrs.field(default="cp1252", validator=_code_page)
     login_burst: int | None = attrs.field(default=None, validator=_amount)
     logins_a_minute: float | None = attrs.field(default=None, validator=_amount)
@@ -125,10 +132,9 @@ def _titles(settings: Settings, _: "attrs.Attribute[Any]", servers: tuple[Server
     twice = sorted({title for title in titles if titles.count(title) > 1})
     if twice:
         raise ValueError(
-            f"two servers are called {twice[0]!r}, expected a name of its own for each"
+            f'two servers are called "{twice[0]}": users choose by that; give each a name of its'
+            ' own, as in name = "Revival"'
         )
-    if not all(title.strip() == title != "" for title in titles):
-        raise ValueError("a server has no name, expected one without blanks around it")
 
 
 @attrs.frozen(kw_only=True, slots=False)

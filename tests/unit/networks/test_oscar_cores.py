@@ -261,21 +261,6 @@ def test_what_is_no_address_is_told_so(told: str) -> None:
         redirected(aim(), told, 0)
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"port": 0}, "port is 0"),
-        ({"code_page": "klingon"}, "code_page is 'klingon'"),
-        ({"code_page": "base64"}, "code_page is 'base64'"),
-        ({"ping_seconds": 0.0}, "ping_seconds is 0"),
-        ({"login_burst": -1}, "login_burst is -1"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(given: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        aim(**given)
-
-
 def test_every_preset_is_offered_to_some_network() -> None:
     offered = {
         *attrs.fields(AimSettings).preset.type.__args__,  # type: ignore[union-attr]

@@ -260,10 +260,10 @@ def test_one_server_is_no_choice() -> None:
 @pytest.mark.parametrize(
     ("name", "others", "said"),
     [
-        ("Other", (OTHER,), "two servers are called 'Other'"),
+        ("Other", (OTHER,), 'two servers are called "Other".* give each a name'),
         ("", (AimServer(host="oscar.example", tls="on"),), "two servers are called"),
-        ("", (OTHER, OTHER), "two servers are called 'Other'"),
-        (" ", (), "has no name"),
+        ("", (OTHER, OTHER), 'two servers are called "Other"'),
+        (" ", (), "without blanks"),
     ],
 )
 def test_servers_are_told_apart_by_name(
@@ -271,6 +271,59 @@ def test_servers_are_told_apart_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         AimSettings(host="oscar.example", tls="off", name=name, server=others)
+
+
+HOST = 'a host name or an IP address alone, as in "chat.example.org", without a port'
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"host": "oscar.example:5190"}, f'host: found "oscar.example:5190", expected {HOST}'),
+        (
+            {"host": "oscar://oscar.example"},
+            f'host: found "oscar://oscar.example", expected {HOST}',
+        ),
+        ({"host": "[::1]"}, f'host: found "[::1]", expected {HOST}'),
+        ({"host": " oscar.example"}, f'host: found " oscar.example", expected {HOST}'),
+        ({"host": ""}, f'host: found "", expected {HOST}'),
+        ({"allow_hosts": ["a", "b:1"]}, f'allow_hosts: found "b:1", expected {HOST}'),
+        ({"port": 65_536}, "port: found 65536, expected a number from 1 to 65535"),
+        ({"port": 0}, "port: found 0, expected a number from 1 to 65535"),
+        ({"code_page": "base64"}, 'code_page: found "base64", expected a charset, as in "cp1251"'),
+        (
+            {"code_page": "klingon"},
+            'code_page: found "klingon", expected a charset, as in "cp1251"',
+        ),
+        (
+            {"ping_seconds": 0},
+            "ping_seconds: found 0.0, expected a number of seconds above 0 and below a day",
+        ),
+        ({"login_burst": -1}, "login_burst: found -1, expected 0 or more"),
+        (
+            {"preset": "icq-only"},
+            'preset: found "icq-only", expected "plain" or "open-oscar-server"',
+        ),
+        (
+            {"server": {"host": "b", "tls": "off"}},
+            "server: found a table, expected a list of tables, the header of each in double"
+            " brackets: [[ ]]",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_key(table: dict[str, object], said: str) -> None:
+    given = {"host": "oscar.example", "tls": "off", **table}
+    with pytest.raises(ConfigurationError) as caught:
+        structure(given, AimSettings, "service", Path())
+    assert str(caught.value) == f"service.{said}"
+
+
+@pytest.mark.parametrize("host", ["oscar.example", "10.0.0.1", "::1", "fe80::1%eth0", "localhost"])
+def test_hosts_are_names_and_addresses(host: str) -> None:
+    made = structure(
+        {"host": host, "tls": "off", "allow_hosts": [host]}, AimSettings, "service", Path()
+    )
+    assert (made.host, made.allow_hosts) == (host, (host,))
 
 
 def test_servers_are_configured_by_tables_of_their_own() -> None:
@@ -285,7 +338,7 @@ def test_servers_are_configured_by_tables_of_their_own() -> None:
         ({"host": "b"}, r"service\.server\[0\]\.tls: missing"),
         ({**other, "cut_password": True}, r"service\.server\[0\]\.cut_password: unknown"),
         ({**other, "preset": "icq-only"}, r"service\.server\[0\]\.preset: found"),
-        ({**other, "port": 0}, r"service\.server\[0\]: port is 0"),
+        ({**other, "port": 0}, r"service\.server\[0\]\.port: found 0"),
     ):
         with pytest.raises(ConfigurationError, match=said):
             structure({**table, "server": [wrong]}, AimSettings, "service", Path())
