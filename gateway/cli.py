@@ -83,9 +83,14 @@ def init(
 def check(config: ConfigOption = None) -> None:
     """Read the configuration and say what is wrong with it, or what it would do."""
     settings = _load(config)
-    Sealer.from_file(RealHost(), settings.store.key_file)
+    host = RealHost()
+    Sealer.from_file(host, settings.store.key_file)
     for component in settings.components:
-        out.print(f"{component.jid}: network {component.network}, XMPP server {component.server}")
+        service = component.network_class(host, component.service).service_name
+        out.print(
+            f"{component.jid}: network {component.network} at {service},"
+            f" XMPP server {component.server}"
+        )
     for warning in settings.warnings:
         out.print(f"warning: {warning}")
     out.print("the configuration can be used")
