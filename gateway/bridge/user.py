@@ -157,6 +157,7 @@ class User:
     requests: Requests = attrs.field(init=False)
     _sending: trio.CancelScope | None = None
     _send_by: float = float("inf")  # for a user in a hurry (trio time)
+    _too_slow: LegacyClient | None = None  # the client of one who had no time to wait for it
 
     def __attrs_post_init__(self) -> None:
         self.later = Agenda(self.inbox.wake)
@@ -232,11 +233,13 @@ class User:
             finally:
                 self._sending = None
         if trio.current_time() >= self._send_by:
-            self.client = None  # what follows need not even be tried
+            self.client, self._too_slow = None, self.client  # what follows need not be tried
         return False
 
     def hurry(self, seconds: float) -> None:
         """Let all that is to be sent on this connection take no longer than this, together."""
+        if self.client is None:
+            return
         self._send_by = min(self._send_by, trio.current_time() + seconds)
         if self._sending is not None:
             self._sending.deadline = min(self._sending.deadline, self._send_by)
@@ -244,6 +247,9 @@ class User:
     def stay(self) -> None:
         """Take back the hurry: nothing came of the leaving."""
         self._send_by = float("inf")
+        if self.client is None:
+            self.client = self._too_slow
+        self._too_slow = None
 
     def await_answer(self, ref: str, take: TakeAnswer) -> None:
         """Have `take` called with the network's answer to the command `ref`, once."""
@@ -258,7 +264,7 @@ class User:
 
     def disconnected(self) -> None:
         """Note that the client is gone; a send that still waits for it ends."""
-        self.client = None
+        self.client = self._too_slow = None
         self._send_by = float("inf")
         if self._sending is not None:
             self._sending.cancel()

@@ -15,6 +15,7 @@ from gateway.xmpp import namespaces as ns
 from gateway.xmpp.stanza import (
     Condition,
     Iq,
+    IqType,
     Presence,
     PresenceType,
     StanzaError,
@@ -87,7 +88,9 @@ def is_removal(iq: Iq) -> bool:
     """Say whether a register set asks for removal and nothing else."""
     query = iq.payload
     return (
-        query is not None
+        iq.type is IqType.SET
+        and query is not None
+        and (query.name, query.xmlns) == ("query", ns.REGISTER)
         and len(query.elements) == 1
         and query.child("remove", ns.REGISTER) is not None
         and not iq.to.local

@@ -364,6 +364,45 @@ async def test_who_fails_to_unregister_goes_on_as_before(
     assert len([one for one in client.sent if isinstance(one, SendMessage)]) == 1
 
 
+async def test_who_fails_to_unregister_in_a_hurry_goes_on_as_before(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await signed_on(play)
+    [client] = net.clients
+    stuck = client.stuck = trio.Event()
+    with monkeypatch.context() as away:
+        away.setattr(play.gateway.store, "contacts", failing)
+        await play.send(message("m1"), REMOVE)
+        found = await came(play, LINGER_SECONDS + 1)
+        assert found == [f"message error {JULIET} m1", f"iq error {G} rm"]
+    client.stuck = None
+    stuck.set()
+    await play.send(message("m2"))
+    assert not await came(play)
+    assert len([one for one in client.sent if isinstance(one, SendMessage)]) == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        REMOVE.replace("type='set'", "type='get'"),
+        REMOVE.replace("<query xmlns='jabber:iq:register'>", "<query xmlns='x'>").replace(
+            "<remove/>", "<remove xmlns='jabber:iq:register'/>"
+        ),
+    ],
+)
+async def test_what_only_looks_like_a_removal_ends_nothing(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork], odd: str
+) -> None:
+    await signed_on(play)
+    [client] = net.clients
+    await play.send(odd)
+    await came(play, 2 * LINGER_SECONDS)
+    await play.send(message("m1"))
+    assert not await came(play)
+    assert len([one for one in client.sent if isinstance(one, SendMessage)]) == 1
+
+
 async def test_an_edit_of_the_name_that_the_store_fails_in_changes_nothing(
     autojump_clock: MockClock, play: Stage, net: type[FakeNetwork], monkeypatch: pytest.MonkeyPatch
 ) -> None:
