@@ -214,7 +214,7 @@ class Connection:
                     raise Flooded
                 user.inbox.put_own(FromNetwork(event, client))
             case Notice():
-                if user.account and user.domain.deliveries.room_for(user.account.account_id):
+                if user.account and user.domain.deliveries.room_for_notice(user.account.account_id):
                     user.notice(bounded(event.text))
             case ReadUpTo() | NudgeReceived():
                 client.acknowledge(event.token)

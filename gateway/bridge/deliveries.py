@@ -21,7 +21,10 @@ from gateway.xmpp.stanza import Message, MessageType
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 1_000  # messages kept for one account, in memory and in the journal
+# Messages kept for one account, in memory and in the journal: as many as services keep for who was
+# away for long. Some have forgotten them once they are sent.
+MAX_WAITING = 10_000
+MAX_WAITING_NOTICES = 1_000
 
 
 class Deliveries:
@@ -40,6 +43,10 @@ class Deliveries:
     def room_for(self, account_id: int) -> bool:
         """Say whether another message may be taken for this account."""
         return self._held[account_id] < MAX_WAITING
+
+    def room_for_notice(self, account_id: int) -> bool:
+        """Say whether what the service itself says may be taken, which can be spared."""
+        return self._held[account_id] < MAX_WAITING_NOTICES
 
     def post(
         self,

@@ -22,7 +22,7 @@ from gateway.networks.base import (
     UnknownEvent,
 )
 
-MAX_WAITING_VALUES = 1_000
+MAX_WAITING_VALUES = 10_000  # as many as services keep for who is away for long
 MAX_WAITING_STATES = 20_000
 MAX_WAITING_UNKNOWN = 100  # of what nobody acts on; the rest is dropped
 

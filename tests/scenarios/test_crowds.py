@@ -34,6 +34,7 @@ from tests.scenarios.words import (
 )
 
 STORM = 10_000
+KEPT = 2_500
 BENVOLIO_BARE = BENVOLIO.partition("/")[0]
 
 
@@ -327,3 +328,17 @@ async def test_one_whom_the_service_never_lets_in_keeps_nobody_waiting(
     await play.expect(refused(NOT_ACCEPTABLE, id_="r1", to=BENVOLIO))
     assert trio.current_time() - start < 2
     assert romeo.user.phase is Phase.SIGNING_ON
+
+
+@pytest.mark.conformance("LU-SEND-03")
+async def test_all_that_was_said_in_years_comes_once(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    """Some services have forgotten it once it is sent, so that it has to be taken at once."""
+    await play.register()
+    for number in range(KEPT):
+        legacy.send_message("Juliet", "Romeo", f"no. {number}")
+    await play.send(presence(ORCHARD, G))
+    bodies = [one.findtext("{jabber:component:accept}body") for one in await all_that_comes(play)]
+    assert [one for one in bodies if one] == [f"no. {number}" for number in range(KEPT)]
+    assert not legacy.kept("Romeo")

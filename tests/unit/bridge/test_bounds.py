@@ -82,8 +82,9 @@ async def test_requests_that_find_no_room_are_answered_at_once(
 
 
 async def test_a_connection_that_brings_more_than_can_be_held_pauses_and_loses_nothing(
-    autojump_clock: MockClock, play: Play, net: type[FakeNetwork]
+    autojump_clock: MockClock, play: Play, net: type[FakeNetwork], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gateway.bridge.deliveries.MAX_WAITING", MAX_MESSAGES)
     await signed_on(play)
     play.server.refusing = True
     await play.link.cut()

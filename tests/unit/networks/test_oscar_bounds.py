@@ -24,6 +24,7 @@ from gateway.networks.base import (
     Reason,
     SignedOff,
 )
+from gateway.networks.event_queue import MAX_WAITING_VALUES
 from gateway.networks.oscar.protocol.icons import IconSession
 from gateway.networks.oscar.protocol.roster import Roster
 from gateway.networks.oscar.wire import MORE, Packet, SignOn, Snac, feedbag, general, icons, people
@@ -164,12 +165,12 @@ async def test_a_flood_of_messages_ends_the_session_of_a_slow_reader(
 ) -> None:
     async with aim() as scene, signed_on(scene) as client:
         bos = scene.server.bos
-        for number in range(1_500):
+        for number in range(MAX_WAITING_VALUES + 500):
             await bos.snac(4, 7, im("Juliet", b"%d" % number))
         events, ended = await until_ended(client)
         assert isinstance(ended, ConnectionLost)
         texts = [one.text for one in events if isinstance(one, MessageReceived)]
-        assert texts == [f"{number}" for number in range(1_000)]
+        assert texts == [f"{number}" for number in range(MAX_WAITING_VALUES)]
 
 
 async def test_a_flood_of_what_nobody_knows_ends_nothing(autojump_clock: MockClock) -> None:
