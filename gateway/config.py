@@ -443,7 +443,8 @@ def sample_config(
     lines = "\n".join(f"{key} = {_toml(value)}" for key, value in settings.items())
     file = f"{jid.partition('.')[0]}.secret"
     return f"""\
-# Balcony's configuration: the least it needs. docs/configuration.md and docs/networks have every key.
+# Balcony's configuration: the least it needs. docs/configuration.md has every key, docs/networks
+# those of a network.
 # Relative paths count from this file. 'balcony check' says whether it can be used.
 
 [store]
