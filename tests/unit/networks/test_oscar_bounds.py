@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from gateway.errors import ConnectionLost, RemoteProtocolError
 from gateway.networks.base import (
+    AddContact,
     Avatar,
     ChangeContact,
     CommandDone,
@@ -19,6 +20,7 @@ from gateway.networks.base import (
     FetchAvatar,
     FetchProfile,
     LegacyClient,
+    LegacyEvent,
     MessageReceived,
     PresenceChanged,
     Reason,
@@ -27,7 +29,16 @@ from gateway.networks.base import (
 from gateway.networks.event_queue import MAX_WAITING_VALUES
 from gateway.networks.oscar.protocol.icons import IconSession
 from gateway.networks.oscar.protocol.roster import Roster
-from gateway.networks.oscar.wire import MORE, Packet, SignOn, Snac, feedbag, general, icons, people
+from gateway.networks.oscar.wire import (
+    MORE,
+    Packet,
+    SignOn,
+    Snac,
+    feedbag,
+    general,
+    icons,
+    people,
+)
 from gateway.networks.oscar.wire.feedbag import Item, ItemClass
 from tests.contract.harness import next_event, no_challenge, until_ended
 from tests.fakes.oscar_server import COOKIE, Connection, Heard, h, im, item, tlv, user
@@ -414,3 +425,30 @@ def test_questions_that_were_given_up_are_forgotten() -> None:
         made.cancelled(f"{number}")
     assert len(made._lookups._questions) <= 200
     assert len(made.requests) < 10
+
+
+def test_a_change_that_is_given_up_while_it_is_written_is_not_answered_by_the_next() -> None:
+    made = session("romeo")
+
+    def answer_all() -> list[LegacyEvent]:
+        told: list[LegacyEvent] = []
+        while (outgoing := made.requests.outbox.take(1e6)) is not None:
+            assert isinstance(outgoing.packet, Snac)
+            if isinstance(outgoing.packet.body, feedbag.AddItems | feedbag.UpdateItems):
+                results = feedbag.EditResults((0,))
+                told += made.receive(Snac(results, outgoing.packet.request), NOON)
+        return told
+
+    answer_all()
+    made.command(AddContact(ref="a", address="nurse"), NOON)
+    begin, step = made.requests.outbox.take(1e6), made.requests.outbox.take(1e6)
+    assert begin is not None
+    assert step is not None
+    assert isinstance(step.packet, Snac)
+    made.cancelled("a")
+    assert not made.command(AddContact(ref="b", address="tybalt"), NOON)
+    made.receive(Snac(feedbag.EditResults((0,)), step.packet.request), NOON)
+    told = answer_all()
+    assert [one.ref for one in told if isinstance(one, CommandDone)] == ["b"]
+    assert "nurse" in made._roster
+    assert "tybalt" in made._roster

@@ -336,14 +336,18 @@ class Edits:
             yield from _failed(running.ref, reason, text)
         yield from self._go_on()
 
-    def abandon(self, ref: str) -> Iterator[base.LegacyEvent]:
-        """Forget the change of a command: nobody is told what became of it."""
+    def abandon(self, ref: str, *, is_written: bool) -> Iterator[base.LegacyEvent]:
+        """Forget the change of a command: nobody is told what became of it.
+
+        What of it `is_written` is carried through: the service's answer is due.
+        """
         for waiting in [one for one in self._waiting if one.ref == ref]:
             self._waiting.remove(waiting)
             waiting.edit.close()
         if self._current is not None and self._current.ref == ref:
             self._current.ref = ""
-            yield from self.give_up(Reason.UNKNOWN, "")
+            if not is_written:
+                yield from self.give_up(Reason.UNKNOWN, "")
 
     def _go_on(self) -> Iterator[base.LegacyEvent]:
         while self._current is None and self._waiting:

@@ -191,8 +191,9 @@ class Session:
 
     def cancelled(self, ref: str) -> list[base.LegacyEvent]:
         """Forget a command whose sender gave up before it was written."""
+        is_written = not self.requests.outbox.holds(ref)
         self._mail.cancelled(ref)
-        return self._told(self._edits.abandon(ref))
+        return self._told(self._edits.abandon(ref, is_written=is_written))
 
     # --- what comes ---------------------------------------------------------------------------
 

@@ -262,6 +262,7 @@ class Stored:
     def __init__(self) -> None:
         self._unsafe: set[object] = set()
         self._alike: Counter[str] = Counter()
+        self._kept = 0
         self._complete = False
         self._too_many = False
 
@@ -271,9 +272,10 @@ class Stored:
         `named`: by its sender, so that two alike are the same one. Of very many the last are not
         counted, and then none is deleted: they come again.
         """
-        if self._alike.total() >= MAX_KEPT:
+        if self._kept >= MAX_KEPT:
             self._too_many = True
             return legacy_id
+        self._kept += 1
         self._alike[legacy_id] += 1
         if named:
             self._unsafe.add(legacy_id)
@@ -294,6 +296,7 @@ class Stored:
         if not self._complete or self._unsafe or not self._alike or self._too_many:
             return False
         self._alike.clear()
+        self._kept = 0
         return True
 
 
