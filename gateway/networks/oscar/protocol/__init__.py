@@ -9,7 +9,8 @@ from gateway.networks.oscar.protocol.login import Login, Ticket, Variant
 from gateway.networks.oscar.protocol.moment import Moment
 from gateway.networks.oscar.protocol.names import canonical_screen_name, canonical_uin
 from gateway.networks.oscar.protocol.outbox import Outgoing
-from gateway.networks.oscar.protocol.session import IconWanted, OfflineStore, Session, Traits
+from gateway.networks.oscar.protocol.session import IconWanted, Session
+from gateway.networks.oscar.protocol.traits import OfflineStore, Traits
 
 __all__ = [
     "IconSession",

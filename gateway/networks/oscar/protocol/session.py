@@ -9,7 +9,6 @@ to be sent; `written` is called for each packet that was. The parts have files o
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from enum import Enum
 
 import attrs
 
@@ -26,8 +25,10 @@ from gateway.networks.oscar.protocol.moment import Moment
 from gateway.networks.oscar.protocol.names import cut, is_uin, plain
 from gateway.networks.oscar.protocol.outbox import Outgoing
 from gateway.networks.oscar.protocol.presence import OwnPresence, Presences
+from gateway.networks.oscar.protocol.refusing import lacks, refuse
 from gateway.networks.oscar.protocol.requests import Requests
 from gateway.networks.oscar.protocol.roster import Roster
+from gateway.networks.oscar.protocol.traits import OfflineStore, Traits
 from gateway.networks.oscar.protocol.values import LIVE, Value
 from gateway.networks.oscar.wire import (
     MORE,
@@ -68,31 +69,6 @@ _TYPING_SENT = {
     base.TypingState.COMPOSING: messages.TypingEvent.BEGUN,
 }
 _MISSED = {1: "too large", 2: "too fast", 3: "warned too often", 4: "warned too often"}
-
-
-class OfflineStore(Enum):
-    """How messages that were kept are asked for."""
-
-    ICBM = "icbm"
-    ICQ = "icq"
-    BOTH = "both"
-
-
-@attrs.frozen(kw_only=True)
-class Traits:
-    """What differs between services, networks and settings."""
-
-    canonical: Callable[[str], str]
-    offered: base.Capabilities
-    several: bool
-    code_page: str
-    strips_html: bool
-    forgets_mime: bool  # of away texts; whoever reads one is told that it is ASCII
-    refuses_kept: bool  # a number hears of a message that is kept as of one that is refused
-    offline: OfflineStore
-    message_bytes: int | None
-    answer_seconds: float
-    retry_seconds: float
 
 
 @attrs.frozen
@@ -428,7 +404,7 @@ class Session:
         address: str,
         meaning: talk.Meaning,
         route: str,
-        value: "Value",
+        value: Value,
     ) -> Iterator[base.LegacyEvent]:
         """Tell what somebody said or did. Decisions come by two routes on some services."""
         is_decision = isinstance(meaning, talk.Asked | talk.Answered | talk.Added)
@@ -519,11 +495,11 @@ class Session:
 
     def command(self, command: base.LegacyCommand, at: Moment) -> list[base.LegacyEvent]:
         """Carry out a command: what it takes is in the outbox, what is known already returned."""
-        if (missing := _lacks(self.capabilities, command)) is not None:
-            return [_refuse(command, Reason.UNSUPPORTED, f"this service has no {missing}")]
+        if (missing := lacks(self.capabilities, command)) is not None:
+            return [refuse(command, Reason.UNSUPPORTED, f"this service has no {missing}")]
         if len(self.requests) >= MAX_UNANSWERED:
             text = "Too much waits for the service's answer."
-            return [_refuse(command, Reason.RATE_LIMITED, text)]
+            return [refuse(command, Reason.RATE_LIMITED, text)]
         return self._told(self._carry_out(command, at))
 
     def _carry_out(self, command: base.LegacyCommand, at: Moment) -> Iterator[base.LegacyEvent]:
@@ -591,7 +567,7 @@ class Session:
         edit: edits.Edit
         match command:
             case base.AddContact(address=address) if address == self._own_address:
-                yield _refuse(command, Reason.REFUSED, "This is your own address.")
+                yield refuse(command, Reason.REFUSED, "This is your own address.")
                 return
             case _ if not self._entering.has_feedbag:
                 yield from self._without_list(command)
@@ -618,7 +594,7 @@ class Session:
             case base.RemoveContact(ref=ref, address=address):
                 self.requests.finish(ref, people.Unwatch((address,)))
             case _:
-                yield _refuse(command, Reason.UNSUPPORTED, "this service has no contact list")
+                yield refuse(command, Reason.UNSUPPORTED, "this service has no contact list")
 
     def _shown_as(self, address: str) -> str:
         return self._presences.display_name(address) or address
@@ -670,29 +646,3 @@ def _remark(address: str, meaning: talk.Added | talk.Told | talk.Nothing) -> bas
             return base.Notice(text)
         case talk.Nothing(why=why):
             return base.UnknownEvent(why)
-
-
-def _lacks(able: base.Capabilities, command: base.LegacyCommand) -> str | None:
-    """Name what a command needs and the service does not have."""
-    match command:
-        case base.SendMessage(replaces=str()):
-            return "corrections of messages"
-        case base.SetPresence(only_for=(_, *_)):
-            return "presence for single contacts"
-        case base.MarkRead():
-            return "read marks"
-        case base.SendNudge():
-            return "nudges"
-        case base.Deny() | base.Revoke() if not able.deny:
-            return "authorisations"
-        case base.Block() | base.Unblock() if not able.block:
-            return "blocking"
-        case base.Search() if not able.search:
-            return "search"
-    return None
-
-
-def _refuse(command: base.LegacyCommand, reason: Reason, text: str) -> base.LegacyEvent:
-    if isinstance(command, base.SendMessage):
-        return base.MessageOutcome(command.ref, Stage.FAILED, reason=reason, text=text)
-    return base.CommandFailed(command.ref, reason, text)
