@@ -6,6 +6,7 @@ networks he is a number, and his card alone says who that is.
 """
 
 import base64
+import logging
 from collections.abc import Iterator, Mapping
 
 import attrs
@@ -14,6 +15,7 @@ from gateway.bridge.features import contacts
 from gateway.bridge.features.disco import is_known
 from gateway.bridge.translate import bounded
 from gateway.bridge.user import User
+from gateway.errors import StoreError
 from gateway.networks.base import (
     Avatar,
     CommandAnswer,
@@ -26,6 +28,8 @@ from gateway.networks.base import (
 from gateway.xmpp import namespaces as ns
 from gateway.xmpp.stanza import Condition, Iq, StanzaError, error_reply, result_of
 from gateway.xmpp.xml import Element
+
+log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 20.0
 MAX_FETCHING = 100  # cards of one user under way
@@ -92,7 +96,11 @@ async def _has_asked(user: User, iq: Iq) -> bool:
         address = user.domain.addresses.address_of(iq.to)
     except InvalidAddress:
         return False
-    return await contacts.has_asked(user, address)
+    try:
+        return await contacts.has_asked(user, address)
+    except StoreError as exc:
+        log.warning("%s: cannot say who has asked: %s", user.name, exc)
+        return False
 
 
 def refuse(user: User, iq: Iq) -> Iq:

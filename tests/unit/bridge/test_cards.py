@@ -4,7 +4,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from gateway.errors import ConnectionLost
+from gateway.errors import ConnectionLost, StoreError
 from gateway.networks.base import (
     CommandDone,
     ContactRequest,
@@ -124,4 +124,20 @@ async def test_each_field_of_a_profile_has_its_place(
             from_=JULIET,
         )
     )
+    await play.nothing_more()
+
+
+@pytest.mark.conformance("VCARD-01", "CORE-03")
+async def test_a_store_that_fails_costs_a_stranger_his_card_and_nobody_else_anything(
+    autojump_clock: MockClock, play: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    await signed_on(play)
+    with monkeypatch.context() as away:
+        away.setattr(play.gateway.store, "requests", failing)
+        await play.send(iq("get", ASK, to=NURSE), iq("get", ASK, id_="i2", to=JULIET))
+        await play.expect(refused(UNAVAILABLE, from_=NURSE, text=False))
+        await play.expect(result(JULIETS, id_="i2", from_=JULIET))
     await play.nothing_more()
