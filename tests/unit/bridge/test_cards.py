@@ -15,7 +15,7 @@ from gateway.networks.base import (
 )
 from tests.fakes.network import FakeClient, FakeNetwork
 from tests.fakes.stage import JULIET, ROMEO, G, Stage
-from tests.scenarios.words import NURSE, UNAVAILABLE, iq, refused, result
+from tests.scenarios.words import MERCUTIO, NURSE, UNAVAILABLE, iq, refused, result
 
 ASK = "<vCard xmlns='vcard-temp'/>"
 JULIETS = "<vCard xmlns='vcard-temp'><FN>Juliet</FN><NICKNAME>Juliet</NICKNAME></vCard>"
@@ -137,7 +137,7 @@ async def test_a_store_that_fails_costs_a_stranger_his_card_and_nobody_else_anyt
     await signed_on(play)
     with monkeypatch.context() as away:
         away.setattr(play.gateway.store, "requests", failing)
-        await play.send(iq("get", ASK, to=NURSE), iq("get", ASK, id_="i2", to=JULIET))
-        await play.expect(refused(UNAVAILABLE, from_=NURSE, text=False))
+        await play.send(iq("get", ASK, to=MERCUTIO), iq("get", ASK, id_="i2", to=JULIET))
+        await play.expect(refused(UNAVAILABLE, from_=MERCUTIO, text=False))
         await play.expect(result(JULIETS, id_="i2", from_=JULIET))
     await play.nothing_more()
