@@ -184,7 +184,9 @@ class Registration:
         if old is not None and address == old.address:
             kept = {**old.fields, "password": old.secret}
         given = {field.name: _filled_in(field, values, kept) for field in fields}
-        if kept and not self._is_same(address, kept, Account(address, "", given)):
+        # Something on record that nobody is asked for any more: a choice of servers that is gone.
+        is_gone = any(text and name not in given for name, text in kept.items())
+        if kept and (is_gone or not self._is_same(address, kept, Account(address, "", given))):
             # What is on record is another account's, its password above all.
             given = {field.name: _filled_in(field, values, {}) for field in fields}
         missing = [field for field in fields if field.required and not _filled(field, given)]

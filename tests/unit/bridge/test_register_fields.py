@@ -169,6 +169,28 @@ async def test_the_same_name_elsewhere_is_another_account(
     assert kept() == (second, "montague", {"x-place": "there"})
 
 
+@pytest.mark.conformance("GW-EDIT-04", "AMB-03")
+@pytest.mark.parametrize("fields", [(NAME, PASSWORD, attrs.evolve(PLACE, names_account=True))])
+async def test_a_password_is_not_for_what_takes_the_place_of_a_choice_that_is_gone(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    done = f"<iq type='result' id='r1' from='{G}' to='{ORCHARD}'/>"
+    await play.send(filled(("username", "romeo"), ("password", "montague"), ("x-place", "there")))
+    await play.expect(done)
+    await play.expect(f"<presence type='subscribe' from='{G}' to='{ROMEO}'/>")
+    net.description = attrs.evolve(net.description, fields=(NAME, PASSWORD))
+    tried = len(net.attempts)
+    await play.send(filled(("username", "romeo")))
+    await play.expect(
+        f"<iq type='error' id='r1' from='{G}' to='{ORCHARD}'><error type='modify' code='406'>"
+        f"<not-acceptable xmlns='{STANZAS}'/><text xmlns='{STANZAS}' xml:lang='en'>"
+        "Please fill in: Password.</text></error></iq>"
+    )
+    assert len(net.attempts) == tried
+    await play.send(filled(("username", "romeo"), ("password", "montague")))
+    await play.expect(done)
+
+
 @pytest.mark.conformance("REG7-01", "REG7-02", "GW-BIZ-01", "AMB-03")
 @pytest.mark.parametrize("fields", [(NAME, PASSWORD, PIN)])
 async def test_a_field_that_only_the_form_can_ask_for_leaves_the_form_alone(
