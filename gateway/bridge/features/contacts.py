@@ -13,6 +13,7 @@ from gateway.bridge.features import presence, roster
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import REASON_CONDITIONS, bounded
 from gateway.bridge.user import Card, Known, Roster, User
+from gateway.errors import StoreError
 from gateway.networks.base import (
     AddContact,
     AddResult,
@@ -108,7 +109,12 @@ async def _subscribed(user: User, address: str) -> None:
     listed = known.listed if known is not None else None
     is_seen = listed is not None and Strand.SEEN_BY in listed.subscription
     # A network may take all on the list for such as see the user: who has asked does not.
-    is_seen = is_seen and not await has_asked(user, address)
+    if is_seen:
+        try:
+            is_seen = not await has_asked(user, address)
+        except StoreError as exc:  # once too often is better than never
+            log.error("%s: whether %s has asked is not known: %s", user.name, address, exc)
+            is_seen = False
     if not is_seen:
         user.granted.append(address)
     if is_seen or await user.send(Grant(ref=user.domain.new_id(), address=address)):
@@ -426,4 +432,7 @@ async def has_asked(user: User, address: str) -> bool:
 async def _forget_request(user: User, address: str) -> None:
     if user.account is not None:
         store, account_id = user.domain.store, user.account.account_id
-        await user.domain.host.run_blocking(lambda: store.remove_request(account_id, address))
+        try:
+            await user.domain.host.run_blocking(lambda: store.remove_request(account_id, address))
+        except StoreError as exc:  # it is put again at the next sign-on
+            log.error("%s: what %s asked is still on record: %s", user.name, address, exc)

@@ -4,6 +4,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
+from gateway.errors import StoreError
 from gateway.networks.base import (
     AddContact,
     CommandDone,
@@ -13,6 +14,7 @@ from gateway.networks.base import (
     ContactRemoved,
     ContactRequest,
     Deny,
+    Grant,
     LegacyCommand,
     LegacyEvent,
     PresenceChanged,
@@ -189,3 +191,30 @@ async def test_nothing_is_asked_or_removed_before_the_list_is_here(
         if isinstance(one, AddContact | RemoveContact)
     ]
     assert sorted(done, key=str) == [(AddContact, "mercutio"), (RemoveContact, "nurse")]
+
+
+@pytest.mark.conformance("LU-ADD-03")
+async def test_whoever_asked_is_let_in_though_the_network_says_he_sees_and_the_store_says_nothing(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    client = await signed_on(play, net)
+    juliet = f"<presence type='subscribed' from='{ROMEO}' to='{JULIET}'/>"
+    await play.send(juliet)  # who has not asked, and sees him as the list has it
+    await play.nothing_more()
+    assert said(client, Grant) == []
+    client.tell(ContactRequest(token=1, legacy_id="r1", address="juliet"))
+    await play.expect(f"<presence type='subscribe' from='{JULIET}' to='{ROMEO}'/>")
+    for broken in (False, True):
+        with monkeypatch.context() as away:
+            if broken:
+                away.setattr(play.gateway.store, "requests", failing)
+                away.setattr(play.gateway.store, "remove_request", failing)
+            await play.send(juliet)
+            await play.nothing_more()
+    assert len(said(client, Grant)) == 2
