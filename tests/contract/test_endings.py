@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from gateway.errors import ConnectionLost
+from gateway.networks import event_queue
 from gateway.networks.base import (
     ContactList,
     MessageReceived,
@@ -162,9 +163,10 @@ async def test_a_cut_connection_loses_nothing_that_was_not_acknowledged(harness:
 
 
 async def test_a_slow_reader_loses_no_value_and_holds_up_nobody(
-    timed: Harness, autojump_clock: MockClock
+    timed: Harness, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """He who reads late gets all; when it is too much, his session ends, and it comes again."""
+    monkeypatch.setattr(event_queue, "MAX_WAITING_VALUES", 1_000)  # less than a service keeps
     account = timed.account("romeo")
     timed.account("juliet")
     timed.befriend("romeo", "juliet")
