@@ -171,7 +171,6 @@ async def test_what_is_said_while_being_signed_on_is_held_and_goes_in_order(
 
 
 @pytest.mark.conformance("GW-SEND-05")
-@pytest.mark.needs("long patience")
 async def test_an_answer_that_is_lost_says_that_it_may_have_arrived(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

@@ -27,7 +27,6 @@ ABILITIES = {
     "line ends": "line ends at the end of a text arrive",
     "exact refusals": "the service gives its own words, and the time to wait, with a refusal",
     "long texts": "a text of a hundred thousand characters goes in one piece",
-    "long patience": "a message may wait for its answer until the gateway gives up on it",
     "names": "people have names, not numbers",
     "one order": "whatever is done reaches the service in the order in which it was done",
     "pace": "as many messages as one likes may follow each other",

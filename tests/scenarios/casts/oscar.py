@@ -199,13 +199,13 @@ _PLACE: dict[str, Any] = {
     "port": LEGACY_PLACE.port,
     "tls": "off",
     "ping_seconds": 30.0,
+    "answer_seconds": 90.0,  # the gateway's own patience with a message comes first
 }
 
 _OSCAR_LACKS = {
     "any names": "has screen names of ASCII letters, digits and blanks, or numbers",
     "carriage returns": "makes the same line end of all there are",
     "capabilities": "does not say what it can do",
-    "long patience": "has drivers of its own patience, half a minute for each message",
     "frames": "sends bytes; the tests of its driver have what may be wrong with them",
     "exact refusals": "refuses by codes, without words and times of its own",
     "long texts": "takes messages of some kilobytes; long ones go in pieces",
