@@ -28,6 +28,8 @@ from legacy_emu.fronts.oscar import rates
 from tests.contract.harness import ask_of, next_event, nothing_left, sign_on, until_ended
 from tests.contract.oscar import AimHarness, numbers_on_loopback, on_loopback
 
+pytestmark = pytest.mark.slow  # they wait, in real time
+
 MADE: dict[str, Callable[..., AbstractAsyncContextManager[AimHarness]]] = {
     "aim": on_loopback,
     "icq": numbers_on_loopback,

@@ -14,6 +14,8 @@ from tests.conformance import page
 from tests.conformance.__main__ import ROOT, main
 from tests.conformance.requirements import FILE, Case, Faulty, from_json, load, to_json
 
+pytestmark = pytest.mark.slow  # most of them run pytest
+
 SETTINGS = """
 [tool.pytest.ini_options]
 testpaths = ["checks"]
