@@ -546,9 +546,10 @@ class FetchAvatar(Command):
 
 @attrs.frozen(kw_only=True)
 class Search(Command):
-    """Look for people who have all of `fields`. Result: a tuple of `Profile`s.
+    """Look for people who have all of `fields`, as far as the network can. Result: `Profile`s.
 
-    What may be asked for: address, nick, first, last, email; who does not know one leaves it out.
+    What may be asked for: address, nick, first, last, email. A network that cannot look for two of
+    them at once looks for the one that says more.
     """
 
     fields: Mapping[str, str]
