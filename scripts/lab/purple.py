@@ -30,7 +30,7 @@ SHOWN_COLUMNS = 100
 
 # Where Debian 11 is, beside the mirrors this machine uses, and where it goes when it is archived;
 # what is archived has signatures of the past.
-_MIRROR = "http://deb.debian.org/debian/"
+_MIRROR = "http://ftp.debian.org/debian/"
 _ARCHIVE = "http://archive.debian.org/debian/"
 _KEY = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FILES = ("libaim.so", "libicq.so", "liboscar.so.0")
