@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from legacy_emu.control import Control
 from legacy_emu.faults import Kind
 from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G, Stage
+from tests.scenarios.casts import Cast
 from tests.scenarios.words import (
     BENVOLIO,
     MERCUTIO,
@@ -191,15 +192,23 @@ async def test_a_search_without_an_answer_is_answered(
 
 
 @pytest.mark.conformance("FIND-01", "GW-DISC-01")
-async def test_a_network_without_a_directory_cannot_be_asked(
-    autojump_clock: MockClock, play: Stage
+async def test_a_directory_is_offered_where_there_is_one(
+    autojump_clock: MockClock, play: Stage, cast: Cast
 ) -> None:
-    if play.description.capabilities.search:
-        return
     await play.register()
     await play.sign_on()
-    await play.send(iq("get", ASK))
-    await play.expect(refused(UNAVAILABLE, text=False))
-    await play.send(look_for("<nick>Tybalt</nick>"))
-    await play.expect(refused(UNAVAILABLE, id_="s1", text=False))
+    await play.send(iq("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>"))
+    about = await play.link.next_stanza()
+    listed = {
+        one.get("var") for one in about.iter("{http://jabber.org/protocol/disco#info}feature")
+    }
+    await play.send(iq("get", ASK), look_for("<nick>Tybalt</nick>"))
+    if "search" in cast.lacks:
+        assert SEARCH not in listed
+        await play.expect(refused(UNAVAILABLE, text=False))
+        await play.expect(refused(UNAVAILABLE, id_="s1", text=False))
+    else:
+        assert SEARCH in listed
+        assert (await play.link.next_stanza()).get("type") == "result"
+        await play.expect(found())
     await play.nothing_more()
