@@ -31,7 +31,7 @@ from legacy_emu.events import (
 from legacy_emu.faults import Connection, Fault, Kind, Moment
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Avatar, Person, Session
-from legacy_emu.policy import Policy
+from legacy_emu.policy import Likeness, Policy
 from legacy_emu.record import Entry
 from legacy_emu.service import Service
 from legacy_emu.strict import Malformed, arguments
@@ -139,6 +139,7 @@ class Control:
         max_contacts: int | None = None,
         max_kept: int | None = None,
         capabilities: tuple[str, ...] | None = None,
+        oscar: Likeness | None = None,
     ) -> None:
         """Change how the service behaves; what is None stays."""
         old = self._backend.policy
@@ -151,6 +152,7 @@ class Control:
             max_contacts=_or(max_contacts, old.max_contacts),
             max_kept=_or(max_kept, old.max_kept),
             capabilities=_or(capabilities, old.capabilities),
+            oscar=_or(oscar, old.oscar),
         )
 
     # --- to be a legacy user ------------------------------------------------------------------

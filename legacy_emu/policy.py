@@ -1,5 +1,7 @@
 """How a service behaves: switches, limits, capabilities."""
 
+from enum import StrEnum
+
 import attrs
 
 CAPABILITIES = (
@@ -30,6 +32,14 @@ def _known(_: object, field: "attrs.Attribute[tuple[str, ...]]", value: tuple[st
         raise ValueError(f"{field.name}: {unknown[0]!r} found, expected some of {expected}")
 
 
+class Likeness(StrEnum):
+    """Which server the OSCAR front behaves like; `fronts/oscar/likeness.py` has what that means."""
+
+    PLAIN = "plain"
+    OPEN_OSCAR_SERVER = "open-oscar-server"
+    OPEN_OSCAR_SERVER_0_23 = "open-oscar-server-0.23"  # the last before v0.24.0
+
+
 @attrs.frozen
 class Policy:
     """How this service behaves; may be replaced at any time."""
@@ -42,6 +52,7 @@ class Policy:
     max_contacts: int = 1_000
     max_kept: int = 10_000  # values that wait for one account
     capabilities: tuple[str, ...] = attrs.field(default=CAPABILITIES, validator=_known)
+    oscar: Likeness = Likeness.PLAIN
 
     @property
     def all_capabilities(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """AIM and ICQ against the emulated service's OSCAR front, in memory and over loopback."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from gateway.networks.oscar.settings import AimSettings, IcqSettings
 from legacy_emu import host as emulator_host
 from legacy_emu.fronts.oscar import rates, serve
 from legacy_emu.host import RealWorld
-from legacy_emu.policy import Policy
+from legacy_emu.policy import Likeness, Policy
 from legacy_emu.service import Service
 from tests.contract.emu import EmuHarness
 from tests.contract.harness import Harness, MakeHarness
@@ -38,6 +38,8 @@ class OscarHost(RealHost):
 
 
 # `test_oscar.py` shows what there is instead.
+FEW_LOGINS = "ten logins in a minute"
+SHORT = "a text has 30,000 bytes at most"
 NO_ACKS = "what was written to a client counts as heard: nothing comes again"
 CANNOT = {
     "test_presence_for_one_is_seen_by_that_one*": "one presence for all",
@@ -71,6 +73,7 @@ NUMBERS = {
 class AimHarness(EmuHarness):
     cannot: Mapping[str, str] = CANNOT_AIM
     repeats = False
+    retry_seconds = 600.0  # after too many attempts
     endings: Collection[Refusal] = (Refusal.ELSEWHERE, Refusal.UNKNOWN_ACCOUNT)
 
     def account(self, name: str) -> Account:
@@ -80,7 +83,7 @@ class AimHarness(EmuHarness):
 
     def told(self, reason: Refusal, retry_after: float | None) -> tuple[Refusal, float | None]:
         code = CODES.get(reason, reason)
-        return code, 600.0 if code is Refusal.TOO_MANY_ATTEMPTS else None
+        return code, self.retry_seconds if code is Refusal.TOO_MANY_ATTEMPTS else None
 
     def garble(self) -> None:
         self.control.say_raw("no frame starts like this")
@@ -154,9 +157,12 @@ async def icq_in_memory(
 
 
 @asynccontextmanager
-async def numbers_in_memory() -> AsyncGenerator[IcqHarness, None]:
-    async with _in_memory(None) as (host, service):
-        yield IcqHarness(Icq(host, IcqSettings(host="oscar.example", tls="off")), service)
+async def numbers_in_memory(
+    policy: Policy | None = None, **more: Any
+) -> AsyncGenerator[IcqHarness, None]:
+    async with _in_memory(policy) as (host, service):
+        settings = IcqSettings(host="oscar.example", tls="off", **more)
+        yield IcqHarness(Icq(host, settings), service)
 
 
 @asynccontextmanager
@@ -214,11 +220,36 @@ def unhurried(make: MakeHarness) -> MakeHarness:
     return made
 
 
+def like_open_oscar_server(make: Callable[..., Any]) -> MakeHarness:
+    """Have the service behave like Open OSCAR Server, and the network know that."""
+    likeness = Likeness.OPEN_OSCAR_SERVER
+
+    @asynccontextmanager
+    async def made() -> AsyncGenerator[Harness, None]:
+        async with make(Policy(oscar=likeness), preset=likeness.value) as harness:
+            harness.cannot = {
+                **harness.cannot,
+                "test_a_cancellation_anywhere_leaves_nothing*": FEW_LOGINS,
+                "test_any_text_is_taken_or_refused*text2*": SHORT,
+            }
+            harness.retry_seconds = 60.0
+            yield harness
+
+    return made
+
+
 HARNESSES: dict[str, MakeHarness] = {
     "aim in memory": unhurried(in_memory),
     "aim on loopback": unhurried(on_loopback),
     "icq in memory": unhurried(numbers_in_memory),
     "icq on loopback": unhurried(numbers_on_loopback),
+    "aim-open-oscar-server in memory": unhurried(like_open_oscar_server(in_memory)),
+    "icq-open-oscar-server in memory": unhurried(like_open_oscar_server(numbers_in_memory)),
 }
-TIMED: dict[str, MakeHarness] = {"aim in memory": in_memory, "icq in memory": numbers_in_memory}
+TIMED: dict[str, MakeHarness] = {
+    "aim in memory": in_memory,
+    "icq in memory": numbers_in_memory,
+    "aim-open-oscar-server in memory": like_open_oscar_server(in_memory),
+    "icq-open-oscar-server in memory": like_open_oscar_server(numbers_in_memory),
+}
 BARE: dict[str, MakeHarness] = {}

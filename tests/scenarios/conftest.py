@@ -77,8 +77,8 @@ def interpreter(cast: Cast) -> Interpreter:
 
 
 @pytest.fixture
-def service() -> Service:
-    return Service(_Place())
+def service(cast: Cast) -> Service:
+    return Service(_Place(), cast.policy)
 
 
 @pytest.fixture

@@ -154,6 +154,7 @@ async def _signed_on(play: Stage) -> None:
 # --- the sign-on ------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("many sign-ons")
 @pytest.mark.conformance("GW-OUT-02", "AMB-09", "GW-SEND-05")
 async def test_the_user_leaves_at_each_await_of_his_sign_on(
     autojump_clock: MockClock, play: Stage, legacy: Control
@@ -173,6 +174,7 @@ async def test_the_user_leaves_at_each_await_of_his_sign_on(
 
 
 @pytest.mark.slow
+@pytest.mark.needs("many sign-ons")
 @pytest.mark.conformance("AMB-27", "GW-UNREG-01", "GW-UNREG-06", "GW-SEND-05")
 async def test_the_user_unregisters_at_each_await_of_his_sign_on(
     autojump_clock: MockClock, play: Stage, legacy: Control
@@ -193,6 +195,7 @@ async def test_the_user_unregisters_at_each_await_of_his_sign_on(
     assert LEAST_AWAITS < k < MAX_AWAITS - 1
 
 
+@pytest.mark.needs("many sign-ons")
 @pytest.mark.conformance("GW-OUT-06", "GW-IN-08", "GW-SEND-05")
 async def test_the_service_is_lost_at_each_await_of_a_sign_on(
     autojump_clock: MockClock, play: Stage, legacy: Control
@@ -241,6 +244,7 @@ async def test_the_daemon_is_stopped_at_each_await_of_a_sign_on(
 # --- the sign-off -----------------------------------------------------------------------------
 
 
+@pytest.mark.needs("many sign-ons")
 @pytest.mark.conformance("GW-OUT-02", "GW-IN-01", "GW-SEND-05")
 async def test_the_user_returns_at_each_await_of_his_sign_off(
     autojump_clock: MockClock, play: Stage, legacy: Control
@@ -264,6 +268,7 @@ async def test_the_user_returns_at_each_await_of_his_sign_off(
     assert LEAST_AWAITS_ALONE < k < MAX_AWAITS - 1
 
 
+@pytest.mark.needs("many sign-ons")
 @pytest.mark.conformance("AMB-27", "GW-UNREG-06", "GW-SEND-05")
 async def test_the_user_unregisters_at_each_await_of_his_sign_off(
     autojump_clock: MockClock, play: Stage, legacy: Control
@@ -285,6 +290,7 @@ async def test_the_user_unregisters_at_each_await_of_his_sign_off(
     assert LEAST_AWAITS_ALONE < k < MAX_AWAITS - 1
 
 
+@pytest.mark.needs("many sign-ons")
 @pytest.mark.conformance("GW-OUT-02", "GW-SEND-05")
 async def test_the_service_is_lost_at_each_await_of_a_sign_off(
     autojump_clock: MockClock, play: Stage, legacy: Control

@@ -5,8 +5,8 @@ from tests.scenarios.casts import ABILITIES, casts
 
 
 def test_each_network_has_a_cast() -> None:
-    played = [cast.name for cast in casts()]
-    assert sorted(played) == sorted(NETWORKS)
+    played = {cast.network_name for cast in casts()}
+    assert played == set(NETWORKS)
 
 
 def test_an_ability_is_one_that_some_network_lacks() -> None:

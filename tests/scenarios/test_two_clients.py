@@ -228,6 +228,7 @@ async def test_whatever_one_user_sends_reaches_the_service_in_order(
 
 
 @pytest.mark.slow
+@pytest.mark.needs("many sign-ons")
 @pytest.mark.conformance("AMB-27", "GW-EDIT-02", "GW-SEND-05", "CORE-06")
 async def test_the_user_edits_at_each_await_of_his_sign_on(
     autojump_clock: MockClock, play: Stage, legacy: Control

@@ -15,7 +15,7 @@ from legacy_emu.service import Service
 async def serve(stream: trio.abc.Stream, service: Service) -> None:
     """Serve one client on `stream`, until either has enough; the stream is closed."""
     connection = service.connect("oscar")
-    link = Link(service, connection, _address_of(stream, service))
+    link = Link(service, connection, _address_of(stream, service), _peer_of(stream))
     try:
         with connection.scope:
             if service.faults.take(Kind.DROP, connection, Moment.CONNECT) is None:
@@ -24,6 +24,13 @@ async def serve(stream: trio.abc.Stream, service: Service) -> None:
         link.leave()
         service.disconnect(connection)
         await trio.aclose_forcefully(stream)
+
+
+def _peer_of(stream: trio.abc.Stream) -> str:
+    """Return the host a client comes from; what is no socket comes from one place."""
+    if isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    return str(stream.socket.getpeername()[0]) if isinstance(stream, trio.SocketStream) else ""
 
 
 def _address_of(stream: trio.abc.Stream, service: Service) -> str:

@@ -15,6 +15,7 @@ from gateway.networks.oscar import wire
 from gateway.networks.oscar.wire import icons
 from legacy_emu.faults import Connection, Kind, Moment
 from legacy_emu.fronts.oscar import misbehaviour
+from legacy_emu.fronts.oscar.likeness import TRAITS, Traits
 from legacy_emu.fronts.oscar.shared import Shared
 from legacy_emu.service import Service
 
@@ -52,10 +53,13 @@ class _Waiting:
 
 
 class Link:
-    def __init__(self, service: Service, connection: Connection, address: str) -> None:
+    def __init__(
+        self, service: Service, connection: Connection, address: str, peer: str = ""
+    ) -> None:
         self.service = service
         self.connection = connection
         self.address = address  # where clients are sent after the login
+        self.peer = peer  # the host the client comes from
         self.shared = service.shared(Shared)
         connection.speaker = self
         self._speaker: Speaker | None = None
@@ -82,6 +86,11 @@ class Link:
     @property
     def over(self) -> bool:
         return self._over
+
+    @property
+    def traits(self) -> Traits:
+        """What this front does differently from the protocol's description."""
+        return TRAITS[self.service.backend.policy.oscar]
 
     def strikes(self, kind: Kind) -> bool:
         """Say whether a fault strikes now, counting it."""

@@ -18,6 +18,7 @@ BOS = 0  # the food group of a ticket for the service proper
 
 UNKNOWN_NAME = 0x0001
 UNKNOWN_UIN = 0x0008
+RATE_LIMITED = 0x001D
 
 _CODES = {
     Refusal.WRONG_CREDENTIALS: 0x0005,
@@ -25,7 +26,7 @@ _CODES = {
     Refusal.SUSPENDED: 0x0011,
     Refusal.FORBIDDEN: 0x001B,
     Refusal.ELSEWHERE: 0x0016,
-    Refusal.TOO_MANY_ATTEMPTS: 0x001D,
+    Refusal.TOO_MANY_ATTEMPTS: RATE_LIMITED,
     Refusal.BUSY: 0x0014,
 }
 
@@ -38,6 +39,8 @@ class Login:
         self._backend = link.service.backend
         self._challenge = b""
         self._asked: str | None = None
+        if not self._is_within_limit(hello):
+            return
         if hello.name is not None:
             self._roasted(hello)
 
@@ -61,6 +64,20 @@ class Login:
 
     def leave(self, *, orderly: bool) -> None:
         pass
+
+    def _is_within_limit(self, hello: wire.SignOn) -> bool:
+        """Count this login; one too many is refused at once, as the last login here was made."""
+        logins, most = self._link.shared.logins, self._link.traits.logins_a_minute
+        refused = most and not logins.take(self._link.peer, most)
+        if refused and logins.has_hashed(self._link.peer):
+            self._link.say(login.LoginReply(error=RATE_LIMITED), 0)
+            self._link.finish(None)
+        elif refused:
+            self._link.send(wire.SignOff(error=RATE_LIMITED))
+            self._link.finish(None)
+        elif hello.name is None:
+            logins.note_hashed(self._link.peer)
+        return not refused
 
     # --- the two ways -------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 COOKIE_BYTES = 256  # some clients count on it
 COOKIE_SECONDS = 60
 MAX_COOKIES = 10_000
+LOGIN_SECONDS = 60
+MAX_PEERS = 1_000
 
 
 @attrs.frozen
@@ -43,8 +45,41 @@ class Account:
     connections: list["Bos"] = attrs.field(factory=list)
 
 
+@attrs.define
+class _Logins:
+    since: float
+    count: int = 0
+    hashed: bool = False  # one of them was by challenge and hash
+
+
+class Logins:
+    """How many logins came from where, in a minute counted from the first of them."""
+
+    def __init__(self) -> None:
+        self._by_peer: dict[str, _Logins] = {}
+
+    def take(self, peer: str, most: int) -> bool:
+        """Count a login from `peer`, and say whether it is within the limit."""
+        now = trio.current_time()
+        found = self._by_peer.get(peer)
+        if found is None or now - found.since >= LOGIN_SECONDS:
+            if len(self._by_peer) >= MAX_PEERS:
+                self._by_peer.pop(next(iter(self._by_peer)))
+            found = self._by_peer[peer] = _Logins(now)
+        found.count += 1
+        return found.count <= most
+
+    def note_hashed(self, peer: str) -> None:
+        if peer in self._by_peer:
+            self._by_peer[peer].hashed = True
+
+    def has_hashed(self, peer: str) -> bool:
+        return peer in self._by_peer and self._by_peer[peer].hashed
+
+
 class Shared:
     def __init__(self, service: Service) -> None:
+        self.logins = Logins()
         self._service = service
         self._tickets: dict[bytes, Ticket] = {}
         self._accounts: dict[str, Account] = {}

@@ -14,6 +14,7 @@ import attrs
 from gateway.networks.base import Description, Network
 from legacy_emu.control import Control
 from legacy_emu.fronts import Serve
+from legacy_emu.policy import Policy
 from tests.fakes.interpreter import Interpreter
 
 ABILITIES = {
@@ -27,6 +28,7 @@ ABILITIES = {
     "line ends": "line ends at the end of a text arrive",
     "exact refusals": "the service gives its own words, and the time to wait, with a refusal",
     "long texts": "a text of a hundred thousand characters goes in one piece",
+    "many sign-ons": "hundreds of sign-ons may follow each other at once",
     "names": "people have names, not numbers",
     "one order": "whatever is done reaches the service in the order in which it was done",
     "pace": "as many messages as one likes may follow each other",
@@ -45,7 +47,9 @@ ABILITIES = {
 class Cast:
     """A network, and the front of the emulated service that speaks its protocol.
 
-    `lacks` maps abilities to the reason why there is none, as a sentence without its subject.
+    `network_name` is the network's in the table of networks; `name` differs from it where a network
+    plays in front of services that behave differently. `lacks` maps abilities to the reason why
+    there is none, as a sentence without its subject.
     """
 
     name: str
@@ -56,10 +60,16 @@ class Cast:
     away_text: str = ""  # what an away user says who says nothing
     tells_of_adding: bool = False  # who is added hears of it, whether he is asked or not
     tells_who_sees: bool = True  # the service says which contacts may see the user
+    policy: Policy = attrs.field(factory=Policy)  # how the service behaves
+    likeness: str = ""  # which server it behaves like; empty: none
 
     @lacks.validator
     def _known(self, _: object, lacks: Mapping[str, str]) -> None:
         assert lacks.keys() <= ABILITIES.keys()
+
+    @property
+    def network_name(self) -> str:
+        return self.name.removesuffix(f"-{self.likeness}") if self.likeness else self.name
 
     @property
     def description(self) -> Description:
@@ -81,6 +91,10 @@ class Cast:
     def request_nick(self, name: str) -> str:
         """Return what a request to see the user says of its sender's name."""
         return f"<nick xmlns='http://jabber.org/protocol/nick'>{name}</nick>"
+
+    def stamp(self, text: str) -> str:
+        """Return the time of a message that was kept, as exactly as the service tells it."""
+        return text
 
     def shown(self, inside: str) -> tuple[str, ...]:
         """Return what the presence of a contact says, when it comes in several steps."""

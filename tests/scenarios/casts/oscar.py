@@ -13,6 +13,7 @@ from gateway.networks.oscar.settings import AimSettings, IcqSettings
 from legacy_emu.control import Control
 from legacy_emu.fronts import oscar
 from legacy_emu.names import NameRefused, canonical
+from legacy_emu.policy import Likeness, Policy
 from tests.fakes.interpreter import Interpreter
 from tests.fakes.stage import G
 from tests.scenarios.casts import Cast
@@ -188,6 +189,10 @@ class IcqCast(OscarCast):
     def interpreter(self) -> Interpreter:
         return Numbers()
 
+    def stamp(self, text: str) -> str:
+        """Messages fetched by ICQ's command have their time in minutes; others in seconds."""
+        return f"{text[:17]}00Z" if self.likeness else text
+
     def legacy(self, control: Control, interpreter: Interpreter) -> Control:
         assert isinstance(interpreter, Numbers)
         return cast(Control, _Named(_Interpreted(control, interpreter)))
@@ -219,7 +224,7 @@ _OSCAR_LACKS = {
     "told removals": "tells nobody who takes him off a list",
 }
 
-CASTS = (
+_PLAIN = (
     OscarCast(
         name="aim",
         network=Aim,
@@ -247,3 +252,20 @@ CASTS = (
         tells_of_adding=True,
     ),
 )
+
+
+def _like_open_oscar_server(cast: OscarCast) -> OscarCast:
+    """Return the cast in front of a service that behaves like Open OSCAR Server."""
+    likeness = Likeness.OPEN_OSCAR_SERVER
+    lacks = {**cast.lacks, "many sign-ons": "takes ten logins in a minute"}
+    return attrs.evolve(
+        cast,
+        lacks=lacks,
+        name=f"{cast.name}-{likeness}",
+        likeness=likeness,
+        policy=Policy(oscar=likeness),
+        settings=attrs.evolve(cast.settings, preset=likeness.value),  # type: ignore[misc]
+    )
+
+
+CASTS = (*_PLAIN, *map(_like_open_oscar_server, _PLAIN))
