@@ -323,6 +323,15 @@ for _subtype in (0x08, 0x09, 0x0A):
     _ANSWERS[0x13, _subtype] = _edit
 
 
+@answers(0x15, 0x02)
+async def _kept(server: OscarServer, connection: Connection, heard: Heard) -> None:
+    """Nothing was kept."""
+    if heard.body[10:12] == h("3c00"):
+        end = heard.body[6:10] + h("4200") + heard.body[12:14] + b"\0"
+        body = tlv(1, struct.pack("<H", len(end)) + end)
+        await connection.snac(0x15, 0x03, body, heard.request)
+
+
 @answers(0x04, 0x06)
 async def _message(server: OscarServer, connection: Connection, heard: Heard) -> None:
     end = 11 + heard.body[10]

@@ -19,6 +19,7 @@ from gateway.networks.base import (
     Refusal,
 )
 from gateway.networks.oscar.client import OscarClient, Pace, Place, linked, ticket_for
+from gateway.networks.oscar.fetching import Fetching
 from gateway.networks.oscar.pictures import Pictures
 from gateway.networks.oscar.protocol import (
     Login,
@@ -82,6 +83,7 @@ class Service:
     place: Place
     traits: Traits
     budget: LoginBudget
+    fetching: Fetching = attrs.field(factory=Fetching)
 
 
 class Oscar:
@@ -172,9 +174,22 @@ class Oscar:
         address = service.place.redirect(ticket.address, ticket.tls)
         own_address = self.canonical(account.address)
         nonce = self._host.token_bytes(4)
-        session = Session(ticket.name, own_address, ticket.cookie, service.traits, nonce)
-        async with linked(service.place, address, session, deadline) as link:
-            yield OscarClient(own_address, link, session)
+        way, notice = service.fetching.way(own_address, trio.current_time())
+        session = Session(
+            ticket.name,
+            own_address,
+            ticket.cookie,
+            service.traits,
+            nonce,
+            way=way,
+            notice=notice,
+        )
+        try:
+            async with linked(service.place, address, session, deadline) as link:
+                yield OscarClient(own_address, link, session)
+        finally:
+            now, was_online = trio.current_time(), session.is_online
+            service.fetching.note(own_address, session.stored, now, was_online=was_online)
 
     def _service_of(self, account: Account) -> Service:
         """Return the server an account is on. Raises `LoginRefused` if it is offered no longer."""

@@ -158,6 +158,7 @@ class Link:
         self._heard = 0  # packets
         self._avatar_bytes = 0
         self._said_goodbye = trio.Event()
+        self._is_leaving = False
         self.events = EventQueue()
         self.entered = trio.Event()  # signed on, or ended
         self.over = trio.Event()
@@ -189,13 +190,14 @@ class Link:
 
     def acknowledge(self, token: object) -> None:
         with self._ending():
-            self._session.acknowledge(token)
+            self._tell(self._session.acknowledge(token))
         self._to_write.set()
 
     async def farewell(self) -> None:
         """Sign off, and wait until the service has let us go. The caller bounds it in time."""
         if self.over.is_set():
             return
+        self._is_leaving = True
         with self._ending():
             self._session.requests.put(SignOff())
         self._to_write.set()
@@ -209,6 +211,8 @@ class Link:
 
     def end(self, reason: Exception) -> None:
         """End the link: `reason` is what `receive` and `send` raise from now on."""
+        if not (self._is_leaving or self.over.is_set()):
+            self._session.ended(reason, self._now())
         self.events.end(reason)
         self.over.set()
         self.entered.set()

@@ -233,7 +233,7 @@ async def test_kept_messages_without_end(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are told as they come, and not deleted: who knows what is still to come."""
-    monkeypatch.setattr("gateway.networks.oscar.protocol.talk.MAX_KEPT", 100)
+    monkeypatch.setattr("gateway.networks.oscar.protocol.stored.MAX_KEPT", 100)
 
     async def endless(connection: Connection, heard: Heard) -> None:
         for number in range(150):
@@ -251,7 +251,7 @@ async def test_kept_messages_without_end(
                 client.acknowledge(event.token)
             asked = [one.body[10:12] for one in scene.server.said(0x15, 2)]
             assert asked == [h("3c00")]  # and no 3e00
-            stored = client._session._stored  # type: ignore[attr-defined]
+            stored = client._session.stored  # type: ignore[attr-defined]
             assert len(stored._alike) == 100
 
 

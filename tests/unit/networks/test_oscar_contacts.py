@@ -282,7 +282,7 @@ async def test_who_asks_is_answered(autojump_clock: MockClock) -> None:
         body = name8("10002") + h("0002") + b"hi" + h("0000")
         await scene.server.bos.snac(0x13, 0x19, body)
         request = await next_event(client, ContactRequest)
-        assert (request.address, request.reason, request.token) == ("10002", "hi", None)
+        assert (request.address, request.reason) == ("10002", "hi")
         asks = typed(6, b"Nick\xfeA\xfeB\xfee@x\xfe0\xfelet me", "10003")
         await scene.server.bos.snac(4, 7, asks)
         request = await next_event(client, ContactRequest)

@@ -28,6 +28,7 @@ from gateway.networks.oscar.protocol.presence import OwnPresence, Presences
 from gateway.networks.oscar.protocol.refusing import lacks, refuse
 from gateway.networks.oscar.protocol.requests import Requests
 from gateway.networks.oscar.protocol.roster import Roster
+from gateway.networks.oscar.protocol.stored import Stored, Way
 from gateway.networks.oscar.protocol.traits import OfflineStore, Traits
 from gateway.networks.oscar.protocol.values import LIVE, Value
 from gateway.networks.oscar.wire import (
@@ -81,27 +82,39 @@ class IconWanted:
 
 
 class Session:
-    """The client's side of one session. `nonce` is random: no two sessions share one."""
+    """The client's side of one session. `nonce` is random: no two sessions share one.
+
+    `way`: how an ICQ number asks for what was kept. `notice` is told once the user is shown.
+    """
 
     def __init__(
-        self, name: str, own_address: str, cookie: bytes, traits: Traits, nonce: bytes
+        self,
+        name: str,
+        own_address: str,
+        cookie: bytes,
+        traits: Traits,
+        nonce: bytes,
+        *,
+        way: Way = Way.ICQ,
+        notice: str = "",
     ) -> None:
         own_is_uin = is_uin(own_address)
         dialect = talk.Dialect(own_is_uin, traits.code_page, traits.strips_html)
         self._traits = traits
         self._own_address = own_address
         self._dialect = dialect
-        self._early: list[base.LegacyEvent] = []
+        self._early: list[base.LegacyEvent] = [base.Notice(notice)] if notice else []
         self._early_values = 0
         self._has_list = False
         self._roster = Roster(traits.canonical)
         self._edits = edits.Edits(self._roster)
         self._presences = Presences()
         self._own = OwnPresence(html=not own_is_uin, forgets_mime=traits.forgets_mime)
-        self._stored = talk.Stored()
+        may_ask = own_is_uin and traits.offline is not OfflineStore.ICBM
+        self.stored = Stored(way if may_ask else Way.NONE)
         self._cookies = talk.Cookies()
-        self._asks_icq = own_is_uin and traits.offline is not OfflineStore.ICBM
-        self._asks_icbm = not own_is_uin or traits.offline is not OfflineStore.ICQ
+        self._asks_icq = may_ask and way is Way.ICQ
+        self._asks_icbm = not may_ask or way is Way.ICBM or traits.offline is OfflineStore.BOTH
         self._decisions: dict[tuple[str, str], str] = {}
         self.requests = Requests(traits.answer_seconds)
         self._entering = Entering(self.requests, cookie, several=traits.several, learn=self._learn)
@@ -131,9 +144,12 @@ class Session:
 
     def expire(self, at: Moment) -> list[base.LegacyEvent]:
         """Give up on what was not answered in time."""
+        self.stored.expire(at)
         return self._told(self.requests.expire(at))
 
     def written(self, outgoing: Outgoing, at: Moment) -> tuple[base.LegacyEvent, ...]:
+        if isinstance(outgoing.packet, Snac):
+            self.stored.written(outgoing.packet.request, at)
         return self.requests.written(outgoing, at)
 
     def ping(self, at: Moment) -> bool:
@@ -160,10 +176,16 @@ class Session:
 
         self.requests.ask(general.ServiceQuery(group), answer, expire)
 
-    def acknowledge(self, token: object) -> None:
+    def acknowledge(self, token: object) -> list[base.LegacyEvent]:
         """Note that a value is safe. What the service keeps is deleted once all of it is."""
-        self._stored.acknowledge(token)
+        told = self._told(self.stored.acknowledge(token))
         self._delete_stored()
+        return told
+
+    def ended(self, reason: Exception, at: Moment) -> None:
+        """Note that the service, or what it said, has ended the session."""
+        if not isinstance(reason, SignedOff) or reason.reason is None:
+            self.stored.ended(at)
 
     def cancelled(self, ref: str) -> list[base.LegacyEvent]:
         """Forget a command whose sender gave up before it was written."""
@@ -206,9 +228,12 @@ class Session:
             return []
         self._has_list = True  # what was kept comes behind the list
         if self._asks_icbm:
-            self.requests.say(messages.OfflineQuery())
+            number = self.requests.number()
+            self.requests.put(Snac(messages.OfflineQuery(), number))
+            if not self._asks_icq:
+                self.stored.ask(number)
         if self._asks_icq:
-            self._say_icq(icq.Command.OFFLINE_QUERY)
+            self.stored.ask(self._say_icq(icq.Command.OFFLINE_QUERY))
         early, self._early = self._early, []
         return [self._roster.whole(), *early]
 
@@ -327,9 +352,11 @@ class Session:
                 | general.Motd()
                 | general.OwnBart()
                 | people.StatsInterval()
-                | messages.OfflineDone()
             ):
                 pass
+            case messages.OfflineDone():
+                if not self._asks_icq:
+                    yield from self.stored.complete()
             case _:
                 yield base.UnknownEvent(f"{body}"[:200])
 
@@ -393,11 +420,12 @@ class Session:
         legacy_id = name or talk.fingerprint(*parts)
         token = None
         if self._asks_icq:
-            token = legacy_id = self._stored.keep(legacy_id, named=name is not None)
+            token = legacy_id = self.stored.keep(legacy_id, named=name is not None)
         return Value(token, legacy_id, sent_at)
 
     def _decision(self, name: str, meaning: talk.Meaning) -> Iterator[base.LegacyEvent]:
-        yield from self._named(name, _then(self._meant, meaning, "list", LIVE))
+        value = self.stored.decision() if self._asks_icq else LIVE
+        yield from self._named(name, _then(self._meant, meaning, "list", value))
 
     def _meant(
         self,
@@ -408,19 +436,27 @@ class Session:
     ) -> Iterator[base.LegacyEvent]:
         """Tell what somebody said or did. Decisions come by two routes on some services."""
         is_decision = isinstance(meaning, talk.Asked | talk.Answered | talk.Added)
+        if is_decision and self._is_kept_twice(address, meaning):
+            self.stored.drop(value.token)
+            return
         if is_decision and self._is_told(address, type(meaning).__name__, route):
             meaning = talk.Nothing("the same again")
         match meaning:
             case talk.Text(text=text):
                 yield value.message(address, text)
             case talk.Asked(nick=nick, reason=reason):
-                yield value.request(address, nick, reason)
+                yield from self.stored.offer(value.request(address, nick, reason))
             case talk.Answered(granted=granted, reason=reason):
-                yield value.answer(address, granted, reason)
+                yield from self.stored.offer(value.answer(address, granted, reason))
                 yield from self._decided(address, granted=granted)
             case talk.Added() | talk.Told() | talk.Nothing():
-                self._stored.acknowledge(value.token)
-                yield _remark(address, meaning)
+                self.stored.drop(value.token)
+                if not isinstance(meaning, talk.Added) or self.stored.may_tell_adder():
+                    yield _remark(address, meaning)
+
+    def _is_kept_twice(self, address: str, meaning: talk.Meaning) -> bool:
+        said = meaning.granted if isinstance(meaning, talk.Answered) else True
+        return self.stored.is_repeated(address, type(meaning).__name__, said)
 
     def _is_told(self, address: str, kind: str, route: str) -> bool:
         """Say whether the same came by the other route already."""
@@ -453,11 +489,11 @@ class Session:
                     else:
                         yield from answered
                 case icq.Command.OFFLINE_MESSAGE:
-                    yield from self._offline(decode_block(icq.OfflineMessage, envelope.data))
+                    yield from self._offline(envelope.data)
                 case icq.Command.OFFLINE_END:
-                    end = decode_block(icq.OfflineEnd, envelope.data)
-                    self._stored.complete()
+                    yield from self.stored.complete()
                     self._delete_stored()
+                    end = decode_block(icq.OfflineEnd, envelope.data)
                     if end.dropped:
                         yield base.Notice(f"{end.dropped} messages were lost while you were away.")
                 case _:
@@ -465,7 +501,12 @@ class Session:
         except RemoteProtocolError as exc:
             yield base.UnknownEvent(f"an ICQ reply that cannot be read: {exc}")
 
-    def _offline(self, message: icq.OfflineMessage) -> Iterator[base.LegacyEvent]:
+    def _offline(self, data: bytes) -> Iterator[base.LegacyEvent]:
+        try:
+            message = decode_block(icq.OfflineMessage, data)
+        except RemoteProtocolError:
+            self.stored.unreadable()
+            raise
         day = (message.year, message.month, message.day)
         try:
             sent_at = datetime(*day, message.hour, message.minute, tzinfo=UTC)
@@ -478,18 +519,33 @@ class Session:
         parts = (message.uin, sent_at, message.kind, message.text)
 
         def tell(address: str) -> Iterator[base.LegacyEvent]:
-            token = self._stored.keep(talk.fingerprint(*parts))
+            token = self.stored.keep(talk.fingerprint(*parts))
             yield from self._meant(address, meaning, "message", Value(token, token, sent_at))
 
-        yield from self._named(name, tell)
+        try:
+            address = self._traits.canonical(name)
+        except InvalidAddress:  # 0 stands for an AIM name on some services
+            yield from self._from_nobody(message.uin, meaning)
+        else:
+            yield from tell(address)
+
+    def _from_nobody(self, uin: int, meaning: talk.Meaning) -> Iterator[base.LegacyEvent]:
+        """Tell what was kept of somebody who cannot be answered."""
+        if isinstance(meaning, talk.Text):
+            self.stored.keep_unnamed()
+            who = str(uin) if uin else "Somebody whom the service does not name"
+            yield base.Notice(f"{who} wrote: {meaning.text}")
+        else:
+            self.stored.unreadable()
 
     def _delete_stored(self) -> None:
-        if self._stored.may_be_deleted():
+        if self.stored.may_be_deleted():
             self._say_icq(icq.Command.OFFLINE_DELETE)
 
-    def _say_icq(self, command: icq.Command) -> None:
+    def _say_icq(self, command: icq.Command) -> int:
         number = self.requests.number()
         self.requests.put(Snac(self._lookups.envelope(command, number), number))
+        return number
 
     # --- what goes ----------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Messages: what their bytes say, and what becomes of those that are sent."""
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,7 +21,6 @@ from gateway.networks.oscar.wire.text import (
     lasting_part,
 )
 
-MAX_KEPT = 10_000
 LEAST_BYTES = 1_000  # of a text, whatever the service says it takes
 MOST_BYTES = 8_000
 MAX_COOKIES = 1_000
@@ -254,50 +253,6 @@ class Cookies:
 def fingerprint(*parts: object) -> str:
     """Return an id for what comes without one, the same when it comes again."""
     return sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-class Stored:
-    """What was kept for the user: deleted at the service once all of it is safe here."""
-
-    def __init__(self) -> None:
-        self._unsafe: set[object] = set()
-        self._alike: Counter[str] = Counter()
-        self._kept = 0
-        self._complete = False
-        self._too_many = False
-
-    def keep(self, legacy_id: str, *, named: bool = False) -> str:
-        """Note a message, and return its id: the second of two that are alike has another.
-
-        `named`: by its sender, so that two alike are the same one. Of very many the last are not
-        counted, and then none is deleted: they come again.
-        """
-        if self._kept >= MAX_KEPT:
-            self._too_many = True
-            return legacy_id
-        self._kept += 1
-        self._alike[legacy_id] += 1
-        if named:
-            self._unsafe.add(legacy_id)
-            return legacy_id
-        if (number := self._alike[legacy_id]) > 1:
-            legacy_id = f"{legacy_id}-{number}"
-        self._unsafe.add(legacy_id)
-        return legacy_id
-
-    def complete(self) -> None:
-        self._complete = True
-
-    def acknowledge(self, token: object) -> None:
-        self._unsafe.discard(token)
-
-    def may_be_deleted(self) -> bool:
-        """Say, once, that everything is safe."""
-        if not self._complete or self._unsafe or not self._alike or self._too_many:
-            return False
-        self._alike.clear()
-        self._kept = 0
-        return True
 
 
 # --- what is sent -----------------------------------------------------------------------------
