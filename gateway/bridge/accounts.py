@@ -250,6 +250,8 @@ class Registration:
             return StanzaError(Condition.REMOTE_SERVER_TIMEOUT, text)
         if refused.reason is Refusal.TOO_MANY_ATTEMPTS:
             return StanzaError(Condition.RESOURCE_CONSTRAINT, text)
+        if refused.reason is Refusal.MISCONFIGURED:
+            return StanzaError(Condition.SERVICE_UNAVAILABLE, text)
         return StanzaError(Condition.NOT_ACCEPTABLE, text)  # GW-REG-07, GW-EDIT-03
 
     async def _store(self, wanted: Account, *, moved: bool) -> None:

@@ -16,6 +16,8 @@ REFUSALS = {
     Refusal.TOO_MANY_ATTEMPTS: "{title} says there were too many attempts. You will be signed on "
     "again later.",
     Refusal.BUSY: "{title} is too busy to sign you on. You will be signed on as soon as it is not.",
+    Refusal.MISCONFIGURED: "{title} cannot be used at present because of this gateway's "
+    "configuration. Ask the gateway's operator.",
 }
 LOST = "The connection to {title} is lost. You will be signed on again as soon as it returns."
 UNREACHABLE = "{title} cannot be reached."

@@ -62,6 +62,7 @@ REFUSAL_CONDITIONS = {  # GW-IN-07, GW-IN-09
     Refusal.ELSEWHERE: (Condition.CONFLICT, ErrorType.CANCEL),
     Refusal.TOO_MANY_ATTEMPTS: (Condition.RESOURCE_CONSTRAINT, ErrorType.WAIT),
     Refusal.BUSY: (Condition.REMOTE_SERVER_TIMEOUT, ErrorType.WAIT),
+    Refusal.MISCONFIGURED: (Condition.SERVICE_UNAVAILABLE, ErrorType.CANCEL),
 }
 
 

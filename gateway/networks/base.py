@@ -93,6 +93,7 @@ class Refusal(StrEnum):
     ELSEWHERE = "elsewhere"  # the account signed on somewhere else
     TOO_MANY_ATTEMPTS = "too_many_attempts"
     BUSY = "busy"
+    MISCONFIGURED = "misconfigured"  # the gateway: its operator has to set it up otherwise
 
     @property
     def passes(self) -> bool:

@@ -1,5 +1,6 @@
 """AIM and ICQ, which are one protocol (OSCAR) under two names."""
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import ClassVar
@@ -7,7 +8,7 @@ from typing import ClassVar
 import attrs
 import trio
 
-from gateway.host import Host
+from gateway.host import Address, Host
 from gateway.networks.base import (
     Account,
     Ask,
@@ -24,6 +25,7 @@ from gateway.networks.oscar.pictures import Pictures
 from gateway.networks.oscar.protocol import (
     Login,
     Session,
+    Ticket,
     Traits,
     canonical_screen_name,
     canonical_uin,
@@ -31,6 +33,7 @@ from gateway.networks.oscar.protocol import (
 from gateway.networks.oscar.settings import (
     AimSettings,
     IcqSettings,
+    NotAllowed,
     Preset,
     Server,
     Settings,
@@ -38,6 +41,8 @@ from gateway.networks.oscar.settings import (
     preset_of,
     redirected,
 )
+
+log = logging.getLogger(__name__)
 
 AIM_CAPABILITIES = Capabilities(
     typing=True,
@@ -50,6 +55,7 @@ AIM_CAPABILITIES = Capabilities(
 )
 ICQ_CAPABILITIES = attrs.evolve(AIM_CAPABILITIES, deny=True, search=True)
 SERVER_FIELD = "x-server"
+MAX_TOLD = 20  # addresses of a service that the operator is told of
 
 
 class LoginBudget:
@@ -72,6 +78,24 @@ class LoginBudget:
             wait = (self._used - self._burst + 1) * self._seconds
             raise LoginRefused(Refusal.BUSY, "Too many users sign on at once; yours waits.", wait)
         self._used += 1
+
+
+class Redirects:
+    """Where a service sends us; its operator is told once of each address that is not allowed."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._told: set[str] = set()
+
+    def follow(self, told: str, tls: int) -> Address:
+        """Return the address. Raises as `redirected`."""
+        try:
+            return redirected(self._server, told, tls)
+        except NotAllowed as exc:
+            if str(exc) not in self._told and len(self._told) < MAX_TOLD:
+                self._told.add(str(exc))
+                log.error("%s", exc)
+            raise
 
 
 @attrs.frozen(eq=False)
@@ -142,7 +166,7 @@ class Oscar:
                     ping=settings.ping_seconds,
                     pong=settings.pong_seconds,
                 ),
-                redirect=lambda told, tls: redirected(server, told, tls),
+                redirect=Redirects(server).follow,
                 max_avatar_bytes=settings.max_avatar_bytes,
                 pictures=Pictures(settings.avatar_cache_bytes),
             ),
@@ -161,7 +185,8 @@ class Oscar:
         del ask  # this service asks nothing
         service = self._service_of(account)
         service.budget.spend()
-        await ticket_for(service.place, self._login(account, service), self._deadline())
+        ticket = await ticket_for(service.place, self._login(account, service), self._deadline())
+        _session_address(service, ticket)
         return True  # the cookie is never used, so that nobody was signed on
 
     @asynccontextmanager
@@ -171,7 +196,7 @@ class Oscar:
         service.budget.spend()
         deadline = self._deadline()
         ticket = await ticket_for(service.place, self._login(account, service), deadline)
-        address = service.place.redirect(ticket.address, ticket.tls)
+        address = _session_address(service, ticket)
         own_address = self.canonical(account.address)
         nonce = self._host.token_bytes(4)
         way, notice = service.fetching.way(own_address, trio.current_time())
@@ -213,6 +238,14 @@ class Oscar:
             cut_secret=service.server.cuts_passwords,
             retry_seconds=service.preset.retry_seconds,
         )
+
+
+def _session_address(service: Service, ticket: Ticket) -> Address:
+    """Return where the session is. Raises `LoginRefused` where the operator does not allow that."""
+    try:
+        return service.place.redirect(ticket.address, ticket.tls)
+    except NotAllowed as exc:
+        raise LoginRefused(Refusal.MISCONFIGURED) from exc
 
 
 class Aim(Oscar):

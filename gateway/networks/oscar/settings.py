@@ -1,6 +1,7 @@
 """What `[component.service]` holds, and the presets that fill in what a kind of server needs."""
 
 import ipaddress
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -189,12 +190,16 @@ def address_of(server: Server) -> Address:
     return Address(server.host, server.port or usual, tls=tls)
 
 
+class NotAllowed(RemoteProtocolError):
+    """The service sends us where the operator does not let us go; the message has the remedy."""
+
+
 def redirected(server: Server, told: str, tls: int) -> Address:
     """Return where the service sends us: `told` is its word for it, `tls` as in TLV 0x8E.
 
     A service behind a TLS proxy knows its address in the clear alone, so that a login in TLS comes
     back to where it was, unless the service says that it speaks TLS there. Raises
-    `RemoteProtocolError` for an address the operator has not allowed.
+    `NotAllowed` for an address the operator has not allowed, `RemoteProtocolError` for none.
     """
     here = address_of(server)
     ignores = server.redirect == "ignore"
@@ -205,11 +210,15 @@ def redirected(server: Server, told: str, tls: int) -> Address:
     host, port = _host_and_port(told, here.port)
     allowed = {_folded(one): one for one in (*server.allow_hosts, here.host)}
     if (known := allowed.get(_folded(host))) is None:
-        raise RemoteProtocolError(
-            f"{here} sends us to {told[:100]!r}, which allow_hosts does not name"
+        raise NotAllowed(
+            f"{here} sends us to {told[:100]!r}, which is not allowed; set allow_hosts ="
+            f' [{json.dumps(host[:100])}], or redirect = "ignore" if the session is where the login is'
         )
     if here.tls and not tls:
-        raise RemoteProtocolError(f"{here} sends us to {told[:100]!r}, where there is no TLS")
+        raise NotAllowed(
+            f"{here} sends us to {told[:100]!r}, where there is no TLS; set"
+            ' redirect = "ignore" if the session is where the login is'
+        )
     # In the operator's spelling: there is more than one, and not each of them can be dialled.
     return Address(known, port, tls=here.tls or tls in (1, 2))
 

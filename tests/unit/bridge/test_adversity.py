@@ -555,6 +555,22 @@ async def test_too_many_attempts_is_told_as_such(
     assert error.find(f".//{{{ERRORS}}}resource-constraint") is not None
 
 
+async def test_a_wrong_configuration_is_told_once_and_waits(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await play.register()
+    net.failures += [LoginRefused(Refusal.MISCONFIGURED)] * 10
+    await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
+    error = await play.link.next_stanza()
+    assert error.find(f".//{{{ERRORS}}}service-unavailable") is not None
+    text = error.find(f".//{{{ERRORS}}}text")
+    assert text is not None
+    assert "this gateway's configuration" in str(text.text)
+    told = [one.split()[0] for one in await came(play, 3_600)]
+    assert told == ["presence", "message"]
+    assert len(net.failures) == 9
+
+
 async def test_a_long_name_that_is_refused_is_no_crash(
     autojump_clock: MockClock,
     play: Stage,

@@ -46,6 +46,9 @@ ENDS = [
     (tlv(9, h("01")) + tlv(0x0B, b"closing time"), Refusal.ELSEWHERE),
     (tlv(9, h("0002")) + tlv(0x0B, b"closing time"), Refusal.UNKNOWN_ACCOUNT),
     (tlv(0x0B, b"closing time"), None),
+    (tlv(9, h("01")) + tlv(0x0B, b"https://example.org/more"), Refusal.ELSEWHERE),
+    (tlv(0x0B, b"www.aol.com"), None),
+    (tlv(0x0B, b"see http://example.org/"), None),
 ]
 
 
@@ -59,7 +62,8 @@ async def test_the_service_ends_a_session(
         events, ended = await until_ended(client)
         assert isinstance(events[-1], MessageReceived)
         assert isinstance(ended, SignedOff)
-        assert (ended.reason, ended.text) == (reason, "closing time")
+        said = "closing time" if b"closing time" in payload else ""  # an address is no word
+        assert (ended.reason, ended.text) == (reason, said)
         with pytest.raises(SignedOff):
             await client.send(SendMessage(ref="1", conversation="juliet", text="Wait!"))
         client.acknowledge("whatever")

@@ -241,12 +241,59 @@ async def test_the_session_is_where_the_login_says_and_the_operator_allows(
             assert scene.server.dialled[-1].tls is (settings.get("tls") == "on")
 
 
-@pytest.mark.parametrize("told", [b"10.1.2.3:5190", b"evil.example", b"oscar.example:x", b":1"])
-async def test_an_address_nobody_allowed_is_not_dialled(
-    autojump_clock: MockClock, told: bytes
-) -> None:
+@pytest.mark.parametrize("told", [b"oscar.example:x", b":1"])
+async def test_what_is_no_address_is_not_dialled(autojump_clock: MockClock, told: bytes) -> None:
     async with aim() as scene:
         scene.server.bos_address = told
         with pytest.raises(RemoteProtocolError):
             await enter(scene, ROMEO)
         assert len(scene.server.dialled) == 1
+
+
+def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("told", "settings", "remedy"),
+    [
+        (b"10.1.2.3:5190", {}, 'allow_hosts = ["10.1.2.3"], or redirect = "ignore"'),
+        (b"evil.example", {}, 'allow_hosts = ["evil.example"], or redirect = "ignore"'),
+        (b"oscar.example:9", {"tls": "on", "redirect": "follow"}, 'set redirect = "ignore"'),
+    ],
+)
+async def test_a_redirect_nobody_allowed_is_the_operators_matter(
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+    told: bytes,
+    settings: dict[str, object],
+    remedy: str,
+) -> None:
+    async with aim(**settings) as scene:
+        scene.server.bos_address = told
+        for _ in range(3):
+            with pytest.raises(LoginRefused) as refused:
+                await enter(scene, ROMEO)
+            assert refused.value.reason is Refusal.MISCONFIGURED
+            assert not refused.value.reason.passes
+        with pytest.raises(LoginRefused):
+            await scene.network.check(ROMEO, no_challenge)
+        assert len(scene.server.dialled) == 4  # the logins
+        [said] = errors_in(caplog)
+        assert remedy in said
+
+
+async def test_addresses_without_end_are_logged_within_bounds(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with aim() as scene:
+        for number in range(60):
+            scene.server.bos_address = b"10.1.2.%d:5190\r\nx" % number
+            with pytest.raises((LoginRefused, RemoteProtocolError)):
+                await enter(scene, ROMEO)
+            scene.server.bos_address = b"%d.evil.example\n" % number * 1_000
+            with pytest.raises(LoginRefused):
+                await enter(scene, ROMEO)
+        said = errors_in(caplog)
+    assert 0 < len(said) <= 20
+    assert all("\n" not in one and len(one) < 500 for one in said)

@@ -265,7 +265,7 @@ class Session:
             if not self._has_list:
                 return refused
             return SignedOff(refused.reason, refused.text, refused.retry_after)
-        text = plain(packet.text or "")
+        text = _words(packet.text)
         reason: Refusal | None = None
         retry_after = None
         if packet.reason == ELSEWHERE:
@@ -685,6 +685,12 @@ def _then(
 ) -> Callable[[str], Iterator[base.LegacyEvent]]:
     """Give a function of an address the rest of what it takes."""
     return lambda address: tell(address, *rest)
+
+
+def _words(text: str | None) -> str:
+    """Return what a sign-off says to a person: on many services that is an address for more."""
+    said = plain(text or "").strip()
+    return said if " " in said and "://" not in said else ""
 
 
 def _typing(address: str, event: int) -> Iterator[base.LegacyEvent]:
