@@ -1,12 +1,13 @@
 """Which of a user's resources are here, and what status they add up to: pure.
 
 A resource is here while it is available to at least one of our JIDs (the gateway or a contact); the
-user is here while a resource is. The status of the account is that of the resource with the highest
-priority, the latest among equals, from what it told the gateway; what it told a contact counts only
-for a resource that never told the gateway.
+user is here while a resource is. The status of the account, since when it is idle included, is that
+of the resource with the highest priority, the latest among equals, from what it told the gateway;
+what it told a contact counts only for a resource that never told the gateway.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import attrs
 
@@ -22,6 +23,7 @@ MAX_RESOURCES = 100
 class Status:
     show: Show = Show.ONLINE
     text: str = ""
+    idle_since: datetime | None = None  # in UTC
 
 
 OFFLINE = Status(Show.OFFLINE)

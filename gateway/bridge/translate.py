@@ -5,6 +5,8 @@ and when, is decided by the features.
 """
 
 import hashlib
+import re
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import attrs
@@ -19,6 +21,10 @@ from gateway.xmpp.xml import Element
 MAX_TEXT = 2_000  # characters of a status, a nick, a reason, an error text
 MAX_BODY = 32_768  # characters
 ESCAPED_BYTES = 8  # that escaping makes of a character at most, with room for the rest of a stanza
+
+_TIME = re.compile(  # XEP-0082
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,12})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 _SHOW_TO_XMPP = {
     Show.CHAT: "chat",
@@ -69,7 +75,23 @@ REFUSAL_CONDITIONS = {  # GW-IN-07, GW-IN-09
 def status_of(presence: Presence) -> Status:
     """Say what an available presence of the user shows on the network."""
     show = _SHOW_FROM_XMPP.get(presence.show or "", Show.ONLINE)
-    return Status(show, presence.status or "")
+    return Status(show, presence.status or "", _idle_since(presence))
+
+
+def _idle_since(presence: Presence) -> datetime | None:
+    """Return since when the user is idle by XEP-0319; what is no time is none."""
+    for element in presence.payload:
+        if (element.name, element.xmlns) == ("idle", ns.IDLE):
+            return time_of(element.attributes.get("since", ""))
+    return None
+
+
+def time_of(text: str) -> datetime | None:
+    """Read a time as XEP-0082 has it, in UTC."""
+    if _TIME.fullmatch(text):
+        with suppress(ValueError, OverflowError):  # a 13th month; before the year 1
+            return datetime.fromisoformat(text).astimezone(UTC)
+    return None
 
 
 def contact_presence(event: PresenceChanged, from_: Jid, to: Jid) -> Presence:

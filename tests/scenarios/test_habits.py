@@ -254,7 +254,7 @@ async def test_what_is_stamped_on_presence_changes_nothing(
 ) -> None:
     legacy.set_presence("Juliet", Show.CHAT)
     await play.register()
-    beside = f"{DELAY}{AVATAR}{CAPS}<idle xmlns='urn:xmpp:idle:1' since='2031-03-14T14:00:00Z'/>"
+    beside = f"{DELAY}{AVATAR}{CAPS}"
     statuses = "<status xml:lang='it'>via</status><status xml:lang='en'>gone</status>"
     come = presence(ORCHARD, G, inside=f"{beside}<show>xa</show>{statuses}")
     await play.send(come.replace("<presence", "<presence xml:lang='en' id='p1'"))

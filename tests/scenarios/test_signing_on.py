@@ -1,5 +1,7 @@
 """The user's presence signs him on: once, whatever came first, and shows him on the service."""
 
+from datetime import timedelta
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -32,6 +34,22 @@ def looks(legacy: Control, cast: Cast) -> list[tuple[object, object]]:
         if not one.fields["only_for"] and look not in looks[-1:]:
             looks.append(look)
     return looks
+
+
+@pytest.mark.conformance("IDLE-01")
+async def test_contacts_see_since_when_the_user_is_idle(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    legacy.sign_on("Juliet")
+    await play.register()
+    await play.sign_on()
+    await play.expect(presence(JULIET, ROMEO))
+    since = play.host.now() - timedelta(minutes=10)
+    idle = f"<idle xmlns='urn:xmpp:idle:1' since='{since.isoformat()}'/>"
+    for inside, is_idle in ((f"<show>away</show>{idle}", True), ("", False), (idle, True)):
+        await play.send(presence(ORCHARD, G, inside=inside))
+        await play.nothing_more()
+        assert (legacy.look("Romeo", "Juliet").idle_since is not None) is is_idle
 
 
 @pytest.mark.conformance("GW-IN-01", "GW-IN-02", "GW-IN-04", "GW-IN-05", "LU-SEND-02")

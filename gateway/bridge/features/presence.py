@@ -146,7 +146,12 @@ async def announce_directed(user: User) -> None:
 
 async def _set_presence(user: User, status: Status, *only_for: str) -> None:
     ref = user.domain.new_id()
-    command = SetPresence(ref=ref, show=status.show, text=status.text, only_for=only_for)
+    since = status.idle_since
+    if since is not None:  # the user's clock may be ahead of ours
+        since = min(since, user.domain.host.now())
+    command = SetPresence(
+        ref=ref, show=status.show, text=status.text, idle_since=since, only_for=only_for
+    )
     await user.send(command)
 
 

@@ -211,8 +211,9 @@ def redirected(server: Server, told: str, tls: int) -> Address:
     allowed = {_folded(one): one for one in (*server.allow_hosts, here.host)}
     if (known := allowed.get(_folded(host))) is None:
         raise NotAllowed(
-            f"{here} sends us to {told[:100]!r}, which is not allowed; set allow_hosts ="
-            f' [{json.dumps(host[:100])}], or redirect = "ignore" if the session is where the login is'
+            f"{here} sends us to {told[:100]!r}, which is not allowed; set"
+            f" allow_hosts = [{json.dumps(host[:100])}],"
+            ' or redirect = "ignore" if the session is where the login is'
         )
     if here.tls and not tls:
         raise NotAllowed(

@@ -18,6 +18,7 @@ from gateway.networks.base import (
     PresenceChanged,
     ReadUpTo,
     SendMessage,
+    SetPresence,
     SetTyping,
     Show,
     Stage,
@@ -117,6 +118,88 @@ async def test_since_when_a_contact_is_idle_is_shown(
         "<status>gone</status></presence>"
     )
     await play.nothing_more()
+
+
+IDLE = "<idle xmlns='urn:xmpp:idle:1' since='{}'/>"
+MOON = datetime(1969, 7, 21, 2, 56, 15, tzinfo=UTC)
+
+
+@pytest.mark.conformance("IDLE-01")
+@pytest.mark.parametrize(
+    ("inside", "since"),
+    [
+        (IDLE.format("1969-07-21T02:56:15Z"), MOON),
+        (IDLE.format("1969-07-20T21:56:15-05:00"), MOON),
+        (IDLE.format("1969-07-21T02:56:15.123456789Z"), MOON.replace(microsecond=123_456)),
+        ("", None),
+        ("<idle xmlns='urn:xmpp:idle:1'/>", None),
+        ("<idle xmlns='urn:xmpp:idle:2' since='1969-07-21T02:56:15Z'/>", None),
+        ("<idler xmlns='urn:xmpp:idle:1' since='1969-07-21T02:56:15Z'/>", None),
+        *(
+            (IDLE.format(since), None)
+            for since in (
+                "",
+                "yesterday",
+                "1969-07-21T02:56:15",
+                "1969-13-21T02:56:15Z",
+                "1969-07-21T02:56:60Z",
+                "0001-01-01T00:00:00+09:00",
+                "9999-12-31T23:59:59-09:00",
+                "1969-07-21T02:56:15+99:00",
+                "\u0661\u0669\u0666\u0669-07-21T02:56:15Z",
+                "1969-07-21T02:56:15Z" + "0" * 10_000,
+            )
+        ),
+    ],
+)
+async def test_idle_time_of_the_user_is_passed_on(
+    autojump_clock: MockClock,
+    play: Play,
+    net: type[FakeNetwork],
+    inside: str,
+    since: datetime | None,
+) -> None:
+    await signed_on(play)
+    await play.send(f"<presence from='{ORCHARD}' to='{G}'><show>away</show>{inside}</presence>")
+    await play.nothing_more()
+    assert statuses(net)[-1] == (Show.AWAY, since)
+    await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
+    await play.nothing_more()
+    assert statuses(net)[-1] == (Show.ONLINE, None)
+
+
+def statuses(net: type[FakeNetwork]) -> list[tuple[Show, datetime | None]]:
+    sent = net.clients[0].sent
+    return [(one.show, one.idle_since) for one in sent if isinstance(one, SetPresence)]
+
+
+async def test_idle_time_is_that_of_the_resource_shown(
+    autojump_clock: MockClock, play: Play, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    idle, phone = IDLE.format("1969-07-21T02:56:15Z"), f"{ROMEO}/phone"
+    await play.send(f"<presence from='{ORCHARD}' to='{G}'><priority>5</priority>{idle}</presence>")
+    await play.send(f"<presence from='{phone}' to='{G}'><priority>1</priority></presence>")
+    await trio.sleep(1)
+    assert statuses(net)[-1] == (Show.ONLINE, MOON)
+    await play.send(f"<presence from='{phone}' to='{G}'><priority>9</priority></presence>")
+    await trio.sleep(1)
+    assert statuses(net)[-1] == (Show.ONLINE, None)
+    await play.send(f"<presence type='unavailable' from='{phone}' to='{G}'/>")
+    await trio.sleep(1)
+    assert statuses(net)[-1] == (Show.ONLINE, MOON)
+
+
+async def test_idle_time_is_never_in_the_future(
+    autojump_clock: MockClock, play: Play, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    ahead = IDLE.format("9998-07-21T02:56:15Z")
+    await play.send(f"<presence from='{ORCHARD}' to='{G}'>{ahead}</presence>")
+    await play.nothing_more()
+    _, since = statuses(net)[-1]
+    assert since is not None
+    assert since <= play.host.now()
 
 
 @pytest.mark.conformance("AMB-17", "LU-SEND-04", "GW-ADDR-04")
