@@ -31,6 +31,7 @@ from tests.contract.harness import next_event, no_challenge
 from tests.fakes.oscar_server import (
     Connection,
     Heard,
+    Script,
     h,
     item,
     name8,
@@ -275,6 +276,71 @@ async def test_a_service_may_ask_by_itself(autojump_clock: MockClock) -> None:
         scene.server.script[0x13, 8] = add
         done = await ask_of(client, AddContact(ref="a", address="10002"), CommandDone)
         assert done.result is AddResult.ASKED
+
+
+def awaiting(connection: Connection) -> bytes:
+    """Add a number to the server's list, which is to be asked."""
+    waiting = item("10002", 1, 1, 0, h("0066 0000"))
+    connection.server.feedbag.append(waiting)
+    return waiting
+
+
+async def in_silence(connection: Connection, heard: Heard) -> None:
+    """As Open OSCAR Server v0.24.0: only other sign-ons of the account are told."""
+    awaiting(connection)
+    await connection.snac(0x13, 0x0E, "0000", heard.request)
+
+
+async def told_before(connection: Connection, heard: Heard) -> None:
+    await connection.snac(0x13, 9, awaiting(connection))
+    await connection.snac(0x13, 0x0E, "0000", heard.request)
+
+
+async def told_after(connection: Connection, heard: Heard) -> None:
+    await connection.snac(0x13, 0x0E, "0000", heard.request)
+    await connection.snac(0x13, 9, awaiting(connection))
+
+
+@pytest.mark.parametrize("add", [in_silence, told_before, told_after])
+async def test_a_number_the_service_asks_counts_as_asked(
+    autojump_clock: MockClock, add: Script
+) -> None:
+    async with aim() as scene, signed_on(scene) as client:
+        scene.server.script[0x13, 8] = add
+        done = await ask_of(client, AddContact(ref="a", address="10002"), CommandDone)
+        assert done.result is AddResult.ASKED
+        # The answer: the item without the attribute, and 13/1B.
+        granted = item("10002", 1, 1, 0)
+        await scene.server.bos.snac(0x13, 9, granted)
+        changed = await next_event(client, ContactChanged, lambda one: sees(one.contact))
+        assert changed.contact.address == "10002"
+        await scene.server.bos.snac(0x13, 0x1B, name8("10002") + h("01 0000"))
+        assert (await next_event(client, RequestAnswered)).granted
+
+
+def sees(contact: Contact) -> bool:
+    return Strand.SEES in contact.subscription
+
+
+@pytest.mark.parametrize("body", ["0001", None])
+async def test_a_list_that_is_not_shown_again_changes_nothing(
+    autojump_clock: MockClock, body: str | None
+) -> None:
+    async def refuse(connection: Connection, heard: Heard) -> None:
+        if body is not None:
+            await connection.snac(0x13, 1, body, heard.request)
+
+    async with aim(answer_seconds=3) as scene, signed_on(scene) as client:
+        scene.server.script[0x13, 4] = refuse
+        done = await ask_of(client, AddContact(ref="a", address="10002"), CommandDone)
+        assert done.result is AddResult.GRANTED
+
+
+async def test_names_and_numbers_of_icq_cost_no_further_look(autojump_clock: MockClock) -> None:
+    for network, address in ((aim, "tybalt"), (icq, "10002")):
+        async with network() as scene, signed_on(scene) as client:
+            await ask_of(client, AddContact(ref="a", address=address), CommandDone)
+            assert len(scene.server.said(0x13, 4)) == 1
 
 
 async def test_who_asks_is_answered(autojump_clock: MockClock) -> None:

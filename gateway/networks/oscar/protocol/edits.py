@@ -13,7 +13,7 @@ import attrs
 from gateway.networks import base
 from gateway.networks.base import AddResult, Reason
 from gateway.networks.oscar.protocol.names import cut, plain
-from gateway.networks.oscar.protocol.roster import ROOT, Roster, alias_of
+from gateway.networks.oscar.protocol.roster import ROOT, Roster, alias_of, key_of
 from gateway.networks.oscar.wire import Body, Tlv, Tlvs, encode_block
 from gateway.networks.oscar.wire.feedbag import (
     AddItems,
@@ -31,8 +31,16 @@ from gateway.networks.oscar.wire.feedbag import (
     encode_order,
 )
 
+
+@attrs.frozen
+class Look:
+    """See what the service has of somebody now."""
+
+    address: str
+
+
 Step = AddItems | UpdateItems | DeleteItems
-Edit = Generator[Step | RequestAuthorisation, int, object]
+Edit = Generator[Step | Look | RequestAuthorisation, int, object]
 
 MAX_WAITING = 500
 MAX_NAME_BYTES = 200
@@ -68,14 +76,18 @@ class Refused(Exception):
 # --- the changes ------------------------------------------------------------------------------
 
 
-def add(roster: Roster, command: base.AddContact, shown_as: str) -> Edit:
-    """Put somebody on the list, and ask him where he has to be asked."""
+def add(roster: Roster, command: base.AddContact, shown_as: str, *, looks: bool = False) -> Edit:
+    """Put somebody on the list, and ask him where he has to be asked.
+
+    `looks`: the service may ask by itself. It changes the item then, and need not tell.
+    """
     if command.address in roster:
         return (yield from _ask_again(roster, command))
     names = command.groups or (_usual_group(roster),)
     for name in dict.fromkeys(names):
         yield from _add_to_group(roster, command, name, shown_as)
-    # Some services ask by themselves, and say so by changing the item.
+    if looks and not roster.awaits_authorisation(command.address):
+        yield Look(command.address)
     return _added(roster, command.address)
 
 
@@ -205,7 +217,7 @@ def _usual_group(roster: Roster) -> str:
     return plain(groups[0].name) if groups else DEFAULT_GROUP
 
 
-def _group(roster: Roster, name: str) -> Generator[Step | RequestAuthorisation, int, int]:
+def _group(roster: Roster, name: str) -> Generator[Step | Look | RequestAuthorisation, int, int]:
     """Return the id of the group of this name, which is made if there is none."""
     found = roster.group_named(name)
     if found is None:
@@ -270,7 +282,7 @@ class _Running:
     edit: Edit
     begun: bool = False
     requests: list[Body] = attrs.field(factory=list)  # sent when the list is as it should be
-    step: Step | None = None  # what the service is asked for
+    step: Step | Look | None = None  # what the service is asked for
 
 
 @attrs.frozen
@@ -289,7 +301,7 @@ class Edits:
         self._roster = roster
         self._waiting: deque[_Running] = deque()
         self._current: _Running | None = None
-        self.outgoing: list[Body | Last] = []
+        self.outgoing: list[Body | Look | Last] = []
 
     def start(self, ref: str, edit: Edit) -> Iterator[base.LegacyEvent]:
         """Carry out a change when its turn comes; `ref` may be empty: then nobody is told."""
@@ -312,7 +324,7 @@ class Edits:
     def results(self, results: tuple[int, ...]) -> Iterator[base.LegacyEvent]:
         """Take the service's answer to the step under way."""
         running = self._current
-        if running is None or running.step is None:
+        if running is None or running.step is None or isinstance(running.step, Look):
             return
         if not results:
             yield from self.give_up(Reason.UNKNOWN, "The service's answer says nothing.")
@@ -322,10 +334,32 @@ class Edits:
         if result == Result.OK:
             if isinstance(step, DeleteItems):
                 self._roster.remove(step.items)
+            elif isinstance(step, AddItems):
+                # What the service has said of an item in the meantime is newer.
+                yield from self._roster.put(one for one in step.items if not self._is_asked(one))
             else:
                 yield from self._roster.put(step.items)
         yield from self._advance(running, result)
         yield from self._go_on()
+
+    def _is_asked(self, item: Item) -> bool:
+        known = self._roster.item(key_of(item))
+        return (
+            known is not None
+            and known.name == item.name
+            and known.attributes.first(Attribute.AWAITING) is not None
+        )
+
+    def seen(self, items: tuple[Item, ...], *, more: bool) -> Iterator[base.LegacyEvent]:
+        """Take the list, or a part of it, as the service has it now."""
+        running = self._current
+        if running is None or not isinstance(running.step, Look):
+            return
+        yield from self._roster.put_of(running.step.address, items)
+        if not more:
+            running.step = None
+            yield from self._advance(running, Result.OK)
+            yield from self._go_on()
 
     def give_up(self, reason: Reason, text: str) -> Iterator[base.LegacyEvent]:
         """End the change under way: the service has not answered, or not as it should."""
@@ -361,7 +395,8 @@ class Edits:
             while isinstance(step, RequestAuthorisation):  # nobody answers that here
                 running.requests.append(step)
                 step = next(running.edit)
-            if sum(len(encode_block(item)) for item in step.items) > MAX_ITEM_BYTES:
+            items = () if isinstance(step, Look) else step.items
+            if sum(len(encode_block(item)) for item in items) > MAX_ITEM_BYTES:
                 running.edit.close()
                 raise Refused(Reason.LIST_FULL, "The service has made this entry too large.")
         except StopIteration as end:

@@ -629,7 +629,8 @@ class Session:
                 yield from self._without_list(command)
                 return
             case base.AddContact(address=address):
-                edit = edits.add(self._roster, command, self._shown_as(address))
+                looks = not self._dialect.own_is_uin and is_uin(address)
+                edit = edits.add(self._roster, command, self._shown_as(address), looks=looks)
             case base.ChangeContact():
                 edit = edits.change(self._roster, command)
             case base.RemoveContact(address=address):
@@ -663,6 +664,9 @@ class Session:
                 self.requests.put(Snac(body.body, self.requests.number()), body.ref, (body.answer,))
             elif isinstance(body, edits.Step):
                 self.requests.ask(body, self._edited, self._edit_expired, self._edits.ref)
+            elif isinstance(body, edits.Look):
+                query = feedbag.FeedbagQuery()
+                self.requests.ask(query, self._list_seen, self._nothing_seen, self._edits.ref)
             else:
                 self.requests.say(body)
 
@@ -675,6 +679,13 @@ class Session:
             case _:
                 text = "The service's answer makes no sense."
                 yield from self._edits.give_up(Reason.UNKNOWN, text)
+
+    def _list_seen(self, snac: Snac, at: Moment) -> Iterator[base.LegacyEvent]:
+        items = snac.body.items if isinstance(snac.body, feedbag.Feedbag) else ()
+        yield from self._edits.seen(items, more=bool(snac.flags & MORE))
+
+    def _nothing_seen(self) -> Iterator[base.LegacyEvent]:
+        yield from self._edits.seen((), more=False)
 
     def _edit_expired(self) -> Iterator[base.LegacyEvent]:
         yield from self._edits.give_up(Reason.UNREACHABLE, "The service did not answer.")
