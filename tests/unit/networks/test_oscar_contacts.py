@@ -318,6 +318,17 @@ async def test_a_number_the_service_asks_counts_as_asked(
         assert (await next_event(client, RequestAnswered)).granted
 
 
+async def test_what_is_told_before_the_result_stays(autojump_clock: MockClock) -> None:
+    async def add(connection: Connection, heard: Heard) -> None:
+        await connection.snac(0x13, 9, item("tybalt", 1, 1, 0, h("0066 0000")))
+        await connection.snac(0x13, 0x0E, "0000", heard.request)
+
+    async with aim() as scene, signed_on(scene) as client:
+        scene.server.script[0x13, 8] = add
+        done = await ask_of(client, AddContact(ref="a", address="tybalt"), CommandDone)
+        assert done.result is AddResult.ASKED
+
+
 def sees(contact: Contact) -> bool:
     return Strand.SEES in contact.subscription
 

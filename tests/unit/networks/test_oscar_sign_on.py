@@ -216,6 +216,28 @@ async def test_a_service_without_feedbag_can_do_less(autojump_clock: MockClock) 
             assert failed.reason is Reason.UNSUPPORTED
 
 
+@pytest.mark.parametrize("code", [h("18"), h("0018")])
+async def test_a_cookie_refused_late_is_tried_again(autojump_clock: MockClock, code: bytes) -> None:
+    """A login in front of a slow start: the cookie is too old when it is looked at."""
+
+    async def late(connection: Connection, heard: Heard) -> None:
+        if 6 not in heard.tlvs(4):
+            await scene.server.usual(0, 1)(connection, heard)
+            return
+        await trio.sleep(50)
+        await connection.flap(4, tlv(8, code))
+        await connection.close()
+
+    async with aim() as scene:
+        scene.server.script[0, 1] = late
+        with pytest.raises(LoginRefused) as refused:
+            await enter(scene, ROMEO)
+        assert refused.value.reason is Refusal.TOO_MANY_ATTEMPTS
+        del scene.server.script[0, 1]
+        async with signed_on(scene):
+            pass
+
+
 # --- where the service sends us ---------------------------------------------------------------
 
 

@@ -34,9 +34,7 @@ from gateway.networks.oscar.wire.feedbag import (
 
 @attrs.frozen
 class Look:
-    """See what the service has of somebody now."""
-
-    address: str
+    """See what the service has on the list now."""
 
 
 Step = AddItems | UpdateItems | DeleteItems
@@ -87,7 +85,7 @@ def add(roster: Roster, command: base.AddContact, shown_as: str, *, looks: bool 
     for name in dict.fromkeys(names):
         yield from _add_to_group(roster, command, name, shown_as)
     if looks and not roster.awaits_authorisation(command.address):
-        yield Look(command.address)
+        yield Look()
     return _added(roster, command.address)
 
 
@@ -355,7 +353,7 @@ class Edits:
         running = self._current
         if running is None or not isinstance(running.step, Look):
             return
-        yield from self._roster.put_of(running.step.address, items)
+        yield from self._roster.put(items)
         if not more:
             running.step = None
             yield from self._advance(running, Result.OK)

@@ -64,15 +64,6 @@ class Roster:
             self._touch(item)
         return unusable
 
-    def put_of(self, address: str, items: Iterable[Item]) -> list[base.LegacyEvent]:
-        """Add or replace the items of one contact, and leave the others alone."""
-        return self.put(item for item in items if self._is_of(address, item))
-
-    def _is_of(self, address: str, item: Item) -> bool:
-        with suppress(InvalidAddress):
-            return item.cls == ItemClass.BUDDY and self._canonical(item.name) == address
-        return False
-
     def remove(self, items: Iterable[Item]) -> None:
         """Delete items; those that are not there are left alone."""
         for item in items:

@@ -170,7 +170,7 @@ class Stored:
 
     def may_be_deleted(self) -> bool:
         """Say, once, that everything is safe."""
-        if not self.is_complete or self._unsafe or self._held or self._too_many or not self._came:
+        if not self.is_complete or self._unsafe or self._too_many or not self._came:
             return False
         self._alike.clear()
         self._came = False
