@@ -33,6 +33,7 @@ class Kind(StrEnum):
     UNKNOWN_SNACS = "unknown_snacs"
     EXTRA_TLVS = "extra_tlvs"
     REFUSE_COOKIE = "refuse_cookie"
+    POISON = "poison"
 
 
 class Moment(StrEnum):
@@ -124,6 +125,12 @@ class Faults:
         healed = [each for each in names if self._faults.pop(each, None) is not None]
         self._wake()
         return len(healed)
+
+    def heal(self, kind: Kind, connection: Connection) -> None:
+        """Heal all faults of this kind that strike `connection`, and nobody else."""
+        for name, fault in list(self._faults.items()):
+            if fault.kind is kind and fault.account == connection.account:
+                self.clear(name)
 
     def all(self) -> dict[str, Fault]:
         return dict(self._faults)

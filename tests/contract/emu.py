@@ -42,6 +42,7 @@ class EmuHarness:
     cannot: Mapping[str, str] = {}
     repeats = True
     endings: Collection[Refusal] = tuple(Refusal)
+    ends_in_words = True
 
     def __init__(self, network: Network, service: Service) -> None:
         self.network = network

@@ -53,6 +53,10 @@ class Harness(Protocol):
     def endings(self) -> Collection[Refusal]:
         """Return the reasons the network has words for when it ends a session."""
 
+    @property
+    def ends_in_words(self) -> bool:
+        """Say whether the service's own words come with the end of a session."""
+
     def told(self, reason: Refusal, retry_after: float | None) -> tuple[Refusal, float | None]:
         """Return what the network can say of a refused sign-on."""
 

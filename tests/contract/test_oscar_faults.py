@@ -26,7 +26,7 @@ from legacy_emu.events import Refusal as EmuRefusal
 from legacy_emu.faults import Kind, Moment
 from legacy_emu.fronts.oscar import rates
 from tests.contract.harness import ask_of, next_event, nothing_left, sign_on, until_ended
-from tests.contract.oscar import AimHarness, numbers_on_loopback, on_loopback
+from tests.contract.oscar import AimHarness, IcqHarness, numbers_on_loopback, on_loopback
 
 pytestmark = pytest.mark.slow  # they wait, in real time
 
@@ -222,6 +222,19 @@ async def test_a_refusal_is_told(there: AimHarness, reason: EmuRefusal) -> None:
             async with session:
                 pytest.fail("signed on")
         assert refused.value.reason.value == reason.value
+
+
+async def test_a_store_that_cannot_be_read_is_a_lost_connection(there: AimHarness) -> None:
+    """It is ICQ's: AIM asks for nothing that way. `test_oscar_stored.py` has what follows."""
+    session = await prepared(there)
+    there.control.set_fault(Kind.POISON)
+    if isinstance(there, IcqHarness):
+        async with nothing_left(there):
+            assert isinstance(await life(session), ConnectionLost)
+    else:
+        async with nothing_left(there), session as client:
+            there.say("juliet", "romeo", "Hi")
+            assert (await next_event(client, MessageReceived)).text == "Hi"
 
 
 def test_no_fault_is_forgotten() -> None:

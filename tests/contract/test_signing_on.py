@@ -58,7 +58,7 @@ async def test_wrong_credentials_are_refused(harness: Harness, name: str) -> Non
         assert unchecked.value.reason is refused.value.reason
 
 
-@pytest.mark.parametrize("reason", Refusal)
+@pytest.mark.parametrize("reason", [one for one in Refusal if one is not Refusal.MISCONFIGURED])
 async def test_each_refusal_is_told(harness: Harness, reason: Refusal) -> None:
     account = harness.account("romeo")
     async with nothing_left(harness):

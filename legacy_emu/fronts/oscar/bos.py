@@ -26,6 +26,7 @@ from legacy_emu.fronts.oscar.link import Link
 from legacy_emu.fronts.oscar.looks import clean, is_uin, name_of
 from legacy_emu.fronts.oscar.rates import Rates, Verdict
 from legacy_emu.fronts.oscar.shared import Ticket
+from legacy_emu.fronts.oscar.stored import Stored
 from legacy_emu.people import Person, Session
 
 GROUPS = (0x01, 0x02, 0x03, 0x04, 0x09, 0x0B, 0x13, 0x15)
@@ -54,6 +55,7 @@ class Bos:
         self._rates = Rates(trio.current_time())
         self.edits = Edits(self)
         self.icbm = Icbm(self)
+        self.stored = Stored(self)
         self._directory = Directory(self)
         self.knows_list = False  # it has asked for the list, and is told of changes
         self.uses_list = False
@@ -340,6 +342,13 @@ class Bos:
         if refused:
             self.say(people.NotWatched(tuple(refused)))
 
+    def asks(self, person: Person) -> bool:
+        """Say whether somebody is asked by who adds him: names only if they insist."""
+        if person.consent is not None or not is_uin(person.address):
+            return bool(person.consent)
+        by_likeness = self.link.traits.numbers_ask
+        return self.backend.policy.consent if by_likeness is None else by_likeness
+
     def find(self, name: str) -> Person | None:
         """Return the account of this name that OSCAR can name."""
         try:
@@ -477,6 +486,8 @@ class Bos:
         new = sorted(adders - known - self.account.askers)
         self.account.adders = adders
         for address in new if self.is_icq else ():
+            if self.stored.takes_adder(address):
+                continue
             if (person := self.find(address)) is not None:
                 fields = (name_of(person), "", "", "")
                 self.icbm.say_typed(person, messages.TypedKind.ADDED, fields, "")
@@ -500,5 +511,5 @@ class Bos:
         """End this connection; clients that know of no other sign-ons are told in 4 bytes."""
         reasons = {Refusal.ELSEWHERE: SIGNED_ON_ELSEWHERE, Refusal.UNKNOWN_ACCOUNT: ACCOUNT_DELETED}
         reason = None if event.reason is None else reasons.get(event.reason)
-        said = clean(event.text)[:200] or None
+        said = self.link.traits.more_at or clean(event.text)[:200] or None
         self.link.finish(wire.SignOff(reason=reason, text=said), short=not self.several)

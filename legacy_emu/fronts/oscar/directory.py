@@ -40,6 +40,7 @@ class Directory:
             case Command.OFFLINE_DELETE:
                 told, self._told = self._told, []
                 self._bos.acknowledge(*(each.id for each in told))
+                self._bos.stored.delete()
             case Command.META_QUERY:
                 self._meta(envelope, request)
             case _:
@@ -57,9 +58,12 @@ class Directory:
                 self._told.append(message)
             else:
                 bos.icbm.say_message(message)
-        for message in self._told:
-            data = wire.encode_block(_offline(message))
+        for stored in (*bos.stored.say(), *map(_offline, self._told)):
+            data = wire.encode_block(stored)
             self._say(envelope, request, Command.OFFLINE_MESSAGE, data, flags=wire.MORE)
+        if bos.stored.chokes():
+            bos.link.finish(None)
+            return
         end = wire.encode_block(icq.OfflineEnd())
         self._say(envelope, request, Command.OFFLINE_END, end)
 
@@ -165,7 +169,7 @@ class _Known:
     def __init__(self, bos: "Bos", person: Person) -> None:
         _, self._fields = bos.backend.profile(bos.own, person.address)
         self.nick = to_utf8(self._fields.get("nick") or person.name)[:MAX_LINE_BYTES]
-        self.open = int(not bos.backend.asks(person))
+        self.open = int(not bos.asks(person))
         self.online = int(bool(person.sessions))
 
     def __getitem__(self, field: str) -> bytes:

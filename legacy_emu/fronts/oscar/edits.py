@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from gateway.networks.oscar import wire
 from gateway.networks.oscar.wire import feedbag, messages, text
 from gateway.networks.oscar.wire.feedbag import (
@@ -119,7 +121,8 @@ class Edits:
         for place in places:  # groups first; but when they go, last
             results[place] = self._edit_one(edit, items[place])
             if results[place] is Result.OK:
-                done.append(Change(edit, items[place]))
+                item = self._bag.get(key_of(items[place])) or items[place]
+                done.append(Change(edit, item))
         self._bos.say(feedbag.EditResults(tuple(int(each) for each in results)), request)
         self._bos.release()
         self._bos.push(done)
@@ -186,7 +189,12 @@ class Edits:
         relation = self._person.relations.get(address)
         other = self._backend.person(address)
         listed = relation is not None and relation.listed
-        if not listed and self._asks(other, relation) and is_uin(self._own):
+        asks = not listed and self._asks(other, relation)
+        in_silence = self._bos.link.traits.asks_in_silence and is_uin(address)
+        if asks and in_silence and not is_uin(self._own):
+            attributes = item.attributes.with_value(Attribute.AWAITING, b"")
+            item = attrs.evolve(item, attributes=attributes)
+        if asks and is_uin(self._own):
             if self._is_full(address):
                 raise RequestRefused(Reason.LIST_FULL, "the list is full")
             if item.attributes.first(Attribute.AWAITING) is None:
@@ -235,7 +243,7 @@ class Edits:
             return False
         if self._own in self._bos.link.shared.account(other).welcome:
             return False
-        return self._backend.asks(other) if is_uin(other.address) else bool(other.consent)
+        return self._bos.asks(other)
 
     def _block(self, edit: Edit, item: Item, old: Item | None) -> None:
         if not self._bos.is_able("block"):

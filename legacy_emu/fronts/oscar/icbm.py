@@ -69,6 +69,7 @@ class Icbm:
                 self._take_typing(name, event)
             case messages.OfflineQuery():
                 self._say_what_waited()
+                self._bos.stored.say_all()
                 self._bos.say(messages.OfflineDone(), snac.request)
             case _:
                 self._bos.unknown(snac)
@@ -98,6 +99,8 @@ class Icbm:
 
     def _carry_message(self, message: messages.Send, session: Session) -> None:
         other = self._bos.backend.person(message.to)
+        if self._bos.stored.takes_unreadable(other, message):
+            return
         if message.channel == messages.TYPED:
             typed = messages.decode_typed(message.data or b"")
             if self._bos.edits.take_typed(other.address, typed):
@@ -175,7 +178,8 @@ class Icbm:
             case events.RequestArrived() | events.AnswerArrived():
                 if isinstance(value, events.RequestArrived):
                     self._bos.account.askers.add(value.address)
-                self._say_asking(value)
+                if not self._bos.stored.takes(value):
+                    self._say_asking(value)
             case _:
                 self._bos.acknowledge(value.id)  # nudges, removals, read marks: OSCAR has none
 

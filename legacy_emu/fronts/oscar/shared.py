@@ -7,6 +7,7 @@ import trio
 
 from legacy_emu.events import RequestRefused
 from legacy_emu.fronts.oscar.feedbag import Feedbag
+from legacy_emu.fronts.oscar.stored import Kept
 from legacy_emu.people import Person
 from legacy_emu.service import Service
 
@@ -43,6 +44,7 @@ class Account:
     askers: set[str] = attrs.field(factory=set)  # who has asked to, and has no answer yet
     welcome: set[str] = attrs.field(factory=set)  # who may add the account without asking
     connections: list["Bos"] = attrs.field(factory=list)
+    kept: Kept = attrs.field(factory=Kept)
 
 
 @attrs.define

@@ -104,6 +104,33 @@ class _Named:
         self._control.befriend(first, second, groups=groups, mutual=mutual, name=name)
 
 
+class _Consenting:
+    """`Control` of a service that goes by the accounts: the policy of a script is that of each."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._consent: bool | None = None
+        self._own: set[str] = set()  # who has a word of his own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._control, name)
+
+    def create_account(self, address: str, *rest: Any, **more: Any) -> str:
+        if more.get("consent") is None:
+            more["consent"] = self._consent
+        else:
+            self._own.add(canonical(address))
+        return self._control.create_account(address, *rest, **more)
+
+    def set_policy(self, **more: Any) -> None:
+        self._control.set_policy(**more)
+        if more.get("consent") is not None:
+            self._consent = more["consent"]
+            for person in self._control._backend.people():
+                if person.address not in self._own:
+                    person.consent = self._consent
+
+
 class _Interpreted:
     """`Control`, whose people are called by the script's names."""
 
@@ -195,6 +222,8 @@ class IcqCast(OscarCast):
 
     def legacy(self, control: Control, interpreter: Interpreter) -> Control:
         assert isinstance(interpreter, Numbers)
+        if self.likeness:  # it has numbers asked whatever the policy is
+            control = cast(Control, _Consenting(control))
         return cast(Control, _Named(_Interpreted(control, interpreter)))
 
 

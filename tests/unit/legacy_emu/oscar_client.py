@@ -147,8 +147,8 @@ async def log_in(wire: OscarWire, name: str, password: str, *, several: int = 1)
     return reply[6]
 
 
-async def sign_on(wire: OscarWire, cookie: bytes) -> bytes:
-    """Go through the sign-on to its end; returns the list, as 13/06 has it."""
+async def sign_on(wire: OscarWire, cookie: bytes, *, uses_list: bool = True) -> bytes:
+    """Go through the sign-on to its end; returns the list, as 13/06 has it, unless it is unused."""
     assert await wire.next_frame() == (1, b"\0\0\0\1")
     await wire.send_frame(1, b"\0\0\0\1" + tlv(6, cookie))
     await wire.expect("01/03")
@@ -157,9 +157,11 @@ async def sign_on(wire: OscarWire, cookie: bytes) -> bytes:
     await wire.send("01/06", request=2)
     await wire.expect("01/07")
     await wire.send("01/08", "0001 0002 0003 0004 0005")
-    await wire.send("13/04", request=3)
-    items = (await wire.expect("13/06")).data
-    await wire.send("13/07")
+    items = b""
+    if uses_list:
+        await wire.send("13/04", request=3)
+        items = (await wire.expect("13/06")).data
+        await wire.send("13/07")
     await wire.send("01/02", "0001 0003 0110 0629 0004 0001 0110 0629")
     await wire.expect("0b/02")
     return items
@@ -186,12 +188,12 @@ def signing_on(service: Service) -> SignOn:
 
     @asynccontextmanager
     async def signed_on(
-        name: str, password: str = "", *, several: int = 1
+        name: str, password: str = "", *, several: int = 1, uses_list: bool = True
     ) -> AsyncGenerator[OscarWire, None]:
         async with connect() as login:
             cookie = await log_in(login, name, password or f"{name}-pw", several=several)
         async with connect() as bos:
-            await sign_on(bos, cookie)
+            await sign_on(bos, cookie, uses_list=uses_list)
             yield bos
 
     return signed_on
