@@ -78,14 +78,12 @@ class Stored:
             return False
         if not (self._bos.is_icq and is_uin(other.address)) or message.channel != messages.PLAIN:
             return False
-        try:
-            messages.decode_parts(message.text or b"")
-        except wire.RemoteProtocolError:
-            if len(kept) < MAX_STORED:
-                now = self._bos.service.world.now()
-                kept.append(Unreadable(self._bos.own, message.cookie, message.text or b"", now))
-            return True
-        return False
+        if _is_readable(message.text or b""):
+            return False
+        if len(kept) < MAX_STORED:
+            now = self._bos.service.world.now()
+            kept.append(Unreadable(self._bos.own, message.cookie, message.text or b"", now))
+        return True
 
     @property
     def _stores(self) -> bool:
@@ -148,6 +146,13 @@ class Stored:
             self._bos.acknowledge(*self._kept.asking)
         self._bos.account.kept = Kept()
         self._bos.service.faults.heal(Kind.POISON, self._bos.link.connection)
+
+
+def _is_readable(text: bytes) -> bool:
+    try:
+        return bool(messages.decode_parts(text))
+    except wire.RemoteProtocolError:
+        return False
 
 
 def _typed(other: Person, value: Asking) -> tuple[int, tuple[str, ...]]:

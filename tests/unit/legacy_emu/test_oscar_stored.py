@@ -120,8 +120,11 @@ async def test_live_authorisations_are_not_stored(icq: Control, on: SignOn) -> N
 
 # --- what cannot be read ------------------------------------------------------------------------
 
-# The fragment claims 32 bytes, and has 6.
-BROKEN = bytes.fromhex("0501 0003 010101 0101 0020") + bytes(4) + b"Hi"
+BROKEN = [
+    bytes.fromhex("0501 0003 010101 0101 0020") + bytes(4) + b"Hi",  # 32 bytes are claimed
+    bytes.fromhex("0501 0003 010101"),  # no text
+    b"",
+]
 
 
 async def is_cut(wire: OscarWire) -> None:
@@ -130,9 +133,9 @@ async def is_cut(wire: OscarWire) -> None:
         assert frame[0] == 2
 
 
-async def poison(on: SignOn) -> None:
+async def poison(on: SignOn, broken: bytes = BROKEN[0]) -> None:
     async with on("10002") as two:
-        body = b"11223344" + b"\0\1" + s8("10001") + tlv(2, BROKEN) + bytes.fromhex("0003 0000")
+        body = b"11223344" + b"\0\1" + s8("10001") + tlv(2, broken) + bytes.fromhex("0003 0000")
         await two.send("04/06", body + bytes.fromhex("0006 0000"), 7)
         taken = await two.expect("04/0c")
         assert taken.request == 7
@@ -141,18 +144,19 @@ async def poison(on: SignOn) -> None:
 
 
 @pytest.mark.parametrize("likeness", [OLD, NEW])
+@pytest.mark.parametrize("broken", BROKEN)
 async def test_an_unreadable_message_cuts_each_query(
-    icq: Control, on: SignOn, likeness: Likeness
+    icq: Control, on: SignOn, likeness: Likeness, broken: bytes
 ) -> None:
     icq.set_policy(oscar=likeness)
-    await poison(on)
+    await poison(on, broken)
     for _ in range(2):
         async with on("10001") as one:
             await is_cut(one)
     async with on("10001") as one:
         await one.send("04/10", request=5)
         *came, _done = await one.barrier()
-        assert any(tlv(2, BROKEN) in each.data for each in came)
+        assert any(tlv(2, broken) in each.data for each in came)
         assert any(b"behind it" in each.data for each in came)
         assert await fetch(one) == []
 
