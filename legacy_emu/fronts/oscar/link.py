@@ -141,7 +141,7 @@ class Link:
     def _speaker_for(self, hello: wire.SignOn) -> Speaker | None:
         from legacy_emu.fronts.oscar.bart import Icons
         from legacy_emu.fronts.oscar.bos import Bos
-        from legacy_emu.fronts.oscar.login import Login
+        from legacy_emu.fronts.oscar.login import BOS, Login, may_sign_on
 
         if hello.cookie is None:
             return Login(self, hello)
@@ -150,6 +150,8 @@ class Link:
             self.connection.account = ticket.person.address
         if ticket is None or self.strikes(Kind.REFUSE_COOKIE):
             self.finish(wire.SignOff(error=misbehaviour.COOKIE_REFUSED))
+            return None
+        if ticket.group == BOS and not may_sign_on(self):
             return None
         return Icons(self, ticket) if ticket.group == icons.GROUP else Bos(self, ticket, hello)
 

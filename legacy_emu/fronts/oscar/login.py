@@ -169,6 +169,18 @@ class Login:
         return self._link.shared.issue(ticket)
 
 
+def may_sign_on(link: Link) -> bool:
+    """Let a cookie's owner in, unless a fault strikes; a client may come long after its login."""
+    faults, connection = link.service.faults, link.connection
+    if faults.take(Kind.DROP, connection, Moment.SIGN_ON) is not None:
+        connection.cut()
+        return False
+    if (refusal := faults.take(Kind.REFUSE, connection)) is not None:
+        link.finish(wire.SignOff(error=_CODES[refusal.reason]))
+        return False
+    return True
+
+
 class _Refused(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"code {code:#06x}")
