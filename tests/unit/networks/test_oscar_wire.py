@@ -124,6 +124,20 @@ VECTORS: list[tuple[str, str, int, Packet]] = [
         Snac(login.LoginReply(name="alice", error=5), 2),
     ),
     (
+    (
+        "17/03 with an error and a URL",
+        """2a 02 00 65 00 27 00 17 00 03 00 00 00 00 00 02 00 01 00 05 61 6c 69 63 65 00 08 00 02
+        00 05 00 04 00 0a 68 74 74 70 3a 2f 2f 78 2e 79""",
+        0x65,
+        Snac(login.LoginReply(name="alice", error=5, url="http://x.y"), 2),
+    ),
+    (
+        "channel 4 with an error and a URL",
+        """2a 04 00 65 00 1d 00 01 00 05 31 30 30 30 31 00 08 00 02 00 05 00 04 00 0a 68 74 74 70
+        3a 2f 2f 78 2e 79""",
+        0x65,
+        SignOff(name="10001", error=5, url="http://x.y"),
+    ),
         "roasted sign-on",
         """2a 01 12 34 00 25 00 00 00 01 00 01 00 05 31 30 30 30 31 00 02 00 08 80 43 e2 b6 5c f2
         ea a0 00 03 00 02 67 77 00 16 00 02 01 0a""",
