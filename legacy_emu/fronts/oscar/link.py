@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from gateway.networks.oscar import wire
-from gateway.networks.oscar.wire import icons
+from gateway.networks.oscar.wire import icons, rooms
 from legacy_emu.faults import Connection, Kind, Moment
 from legacy_emu.fronts.oscar import misbehaviour
 from legacy_emu.fronts.oscar.likeness import TRAITS, Traits
@@ -141,6 +141,7 @@ class Link:
     def _speaker_for(self, hello: wire.SignOn) -> Speaker | None:
         from legacy_emu.fronts.oscar.bart import Icons
         from legacy_emu.fronts.oscar.bos import Bos
+        from legacy_emu.fronts.oscar.chat_nav import ChatNav
         from legacy_emu.fronts.oscar.login import BOS, Login, may_sign_on
 
         if hello.cookie is None:
@@ -153,7 +154,12 @@ class Link:
             return None
         if ticket.group == BOS and not may_sign_on(self):
             return None
-        return Icons(self, ticket) if ticket.group == icons.GROUP else Bos(self, ticket, hello)
+        match ticket.group:
+            case icons.GROUP:
+                return Icons(self, ticket)
+            case rooms.GROUP:
+                return ChatNav(self, ticket)
+        return Bos(self, ticket, hello)
 
     async def _write(self, stream: trio.abc.Stream) -> None:
         """Write what waits, until the last word is written."""

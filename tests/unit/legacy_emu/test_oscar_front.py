@@ -695,6 +695,55 @@ async def test_an_icon_is_uploaded_when_it_is_not_known(
     assert (person.avatar.data, person.avatar.media_type) == (picture, "image/gif")
 
 
+# --- chat navigation --------------------------------------------------------------------------
+
+
+async def test_chat_navigation_knows_no_rooms(control: Control, dial: Connect, on: SignOn) -> None:
+    del control
+    async with on("romeo") as romeo:
+        await romeo.send("01/04", "000d", 5)
+        offer = await romeo.next()
+        found = tlvs(offer.data)
+        assert (offer.number, offer.request) == ("01/05", 5)
+        assert (found[0x0D], found[5], len(found[6])) == (b"\0\x0d", b"127.0.0.1:4190", 256)
+        async with dial() as rooms:
+            await rooms.next_frame()
+            await rooms.send_frame(1, b"\0\0\0\1" + tlv(6, found[6]))
+            greeting = await rooms.next()
+            assert (greeting.number, greeting.data.hex()) == ("01/03", "0001000d")
+            await rooms.send("01/17", "0001 0003 000d 0001", 1)
+            versions = await rooms.next()
+            assert (versions.number, versions.data.hex()) == ("01/18", "00010003000d0001")
+            await rooms.send("01/06", request=2)
+            assert (await rooms.next()).number == "01/07"
+            await rooms.send("01/08", "0001 0002 0003 0004 0005")
+            await rooms.send("0d/02", request=3)
+            rights = await rooms.next()
+            assert (rights.number, rights.request) == ("0d/09", 3)
+            assert rights.data == bytes.fromhex(
+                "0002 0001 0a"  # rooms at once
+                "0003 0044 0004 0009"  # exchange 4
+                "0003 0001 0a 0002 0002 0010 0004 0002 0064 00c9 0002 000f"
+                "00d5 0001 00"  # nothing may be created
+                "00d6 0008 75732d6173636969 00d7 0002 656e"
+                "00d8 0008 75732d6173636969 00d9 0002 656e"
+            )
+            await rooms.send("01/02", "0001 0003 0110 0629 000d 0001 0110 0629")
+            await rooms.send("0d/03", "0004", 4)
+            exchange = await rooms.next()
+            assert (exchange.number, exchange.request, exchange.data) == ("0d/09", 4, rights.data)
+            for number, data, code in [
+                ("0d/03", "0005", b"\0\x08"),
+                ("0d/04", "0004 06 766572 6f6e61 0000 02", b"\0\x14"),
+                ("0d/08", "0004 06 637265617465 ffff 01 0001 00d3 0006 7665726f6e61", b"\0\x0d"),
+                ("0d/07", "", b"\0\1"),
+            ]:
+                await rooms.send(number, data, 5)
+                refused = await rooms.next()
+                assert (refused.number, refused.request) == ("0d/01", 5)
+                assert refused.data == code
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 
