@@ -23,6 +23,8 @@ from gateway.networks.oscar.settings import AimSettings
 from gateway.store.sealing import Sealer
 from gateway.store.store import Store
 from legacy_emu.control import Control
+from legacy_emu.events import Refusal
+from legacy_emu.faults import Fault, Kind, Moment
 from legacy_emu.fronts import oscar
 from legacy_emu.policy import Likeness, Policy
 from legacy_emu.service import Service
@@ -222,6 +224,29 @@ async def test_wrong_passwords_keep_nobody_off(
             await it.until_all_are_online()
         assert it.audience.attempts > 30
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind=Kind.REFUSE, reason=Refusal.TOO_MANY_ATTEMPTS),
+        Fault(kind=Kind.DROP, moment=Moment.SIGN_ON),
+        Fault(kind=Kind.STALL_ANSWERS),
+    ],
+    ids=["001D", "closes", "says nothing"],
+)
+async def test_foreign_limiter_is_outlasted(
+    autojump_clock: MockClock, tmp_path: Path, fault: Fault
+) -> None:
+    """Something else uses up the logins for five minutes; then all users are signed on."""
+    async with house(tmp_path, registered=12) as it:
+        name = it.legacy.service.faults.set(fault)
+        await it.all_come()
+        await trio.sleep(300)
+        assert it.legacy.online() == 0
+        it.legacy.service.faults.clear(name)
+        with trio.fail_after(360):
+            await it.until_all_are_online()
 
 
 async def test_eight_users_register_within_a_minute(
