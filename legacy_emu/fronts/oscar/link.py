@@ -22,7 +22,7 @@ from legacy_emu.service import Service
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # frames for a client that does not read; then it is cut off
-MAX_WAITING_BYTES = 20_000_000
+MAX_WAITING_BYTES = 64_000_000
 MAX_BYTES_PER_WRITE = 64 * 1024
 LAST_WORDS_SECONDS = 5
 READ_BYTES = 64 * 1024
