@@ -134,6 +134,12 @@ class Bos:
             return
         if not self._is_within_rates(snac):
             return
+        try:
+            self._take(snac)
+        except wire.RemoteProtocolError as exc:  # out of a block within the SNAC
+            self.link.refuse_malformed(snac, exc)
+
+    def _take(self, snac: wire.Snac) -> None:
         match wire.number_of(snac.body)[0]:
             case 0x01:
                 self._general(snac)

@@ -15,6 +15,7 @@ from gateway.networks.oscar import wire
 from gateway.networks.oscar.wire import icons, rooms
 from legacy_emu.faults import Connection, Kind, Moment
 from legacy_emu.fronts.oscar import misbehaviour
+from legacy_emu.fronts.oscar.codes import Code
 from legacy_emu.fronts.oscar.likeness import TRAITS, Traits
 from legacy_emu.fronts.oscar.shared import Shared
 from legacy_emu.service import Service
@@ -124,7 +125,14 @@ class Link:
             self._over = True
             connection.cut()
             return
-        packet = wire.decode(frame)
+        try:
+            packet = wire.decode(frame)
+        except wire.RemoteProtocolError as exc:
+            if frame.channel != wire.Channel.DATA or self._speaker is None:
+                raise
+            # The frames are intact: only this SNAC is lost.
+            self.refuse_malformed(wire.decode_unread(frame.payload), exc)
+            return
         match packet:
             case wire.KeepAlive():
                 pass
@@ -209,6 +217,12 @@ class Link:
         if self.strikes(Kind.EXTRA_TLVS):
             snac = misbehaviour.with_extra_tlvs(snac)
         self.send(snac, value)
+
+    def refuse_malformed(self, snac: wire.Snac, why: wire.RemoteProtocolError) -> None:
+        """Answer a SNAC that cannot be read with an error."""
+        log.info("%s: %s", self.connection.id, why)
+        group, _ = wire.number_of(snac.body)
+        self.say(wire.Error(group, Code.MALFORMED), snac.request)
 
     def send(self, packet: wire.Packet, value: str = "") -> None:
         """Send anything. What does not fit its frame ends the connection: nobody else's fault."""

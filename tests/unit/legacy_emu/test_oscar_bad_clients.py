@@ -48,10 +48,6 @@ BAD = {
     "channel 3": bytes.fromhex("2a03 0000 0000"),
     "channel 9": bytes.fromhex("2a09 0000 0000"),
     "a snac without a header": bytes.fromhex("2a02 0000 0003 000100"),
-    "a name cut short": bytes.fromhex("2a02 0000 000c 0002 0005 0000 00000001 0003"),
-    "an item that lies": bytes.fromhex("2a02 0000 000e 0013 0008 0000 00000001 ffff 0001"),
-    "an extension that lies": bytes.fromhex("2a02 0000 000c 0001 000e 8000 00000001 ffff"),
-    "a capability cut short": bytes.fromhex("2a02 0000 000f 0002 0004 0000 00000001 0005 0001 00"),
     "a second sign-on": bytes.fromhex("2a01 0000 0004 00000001"),
 }
 
@@ -65,6 +61,23 @@ async def test_bytes_that_are_no_packet_end_one_connection(
         await ended(romeo)
         await juliet.send("04/06", im("juliet", "I am still here"), 1)
         await juliet.expect("04/07")
+
+
+LIES = {
+    "a name cut short": "0002 0005 0000 00000001 0003",
+    "an item that lies": "0013 0008 0000 00000001 ffff 0001",
+    "an extension that lies": "0001 000e 8000 00000001 ffff",
+    "a capability cut short": "0002 0004 0000 00000001 0005 0001 00",
+}
+
+
+@pytest.mark.parametrize("data", LIES.values(), ids=LIES)
+async def test_snac_that_lies_is_refused(control: Control, on: SignOn, data: str) -> None:
+    async with on("romeo") as romeo:
+        await romeo.send_frame(2, bytes.fromhex(data))
+        error = await romeo.next()
+        assert (error.number[2:], error.request, error.data) == ("/01", 1, b"\0\x0e")
+        assert await romeo.barrier() == []
 
 
 async def test_large_frames_and_single_bytes_are_no_trouble(control: Control, on: SignOn) -> None:

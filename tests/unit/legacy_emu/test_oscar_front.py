@@ -753,11 +753,6 @@ async def test_chat_navigation_knows_no_rooms(control: Control, dial: Connect, o
         "00",
         "2a 09 00 00 00 00",
         "2a 02 00 00 00 03 00 04 00",
-        "2a 02 00 00 00 0b 00 04 00 06 00 00 00 00 00 01 00",
-        "2a 02 00 00 00 0c 00 02 00 04 00 00 00 00 00 01 00 01",
-        "2a 02 00 00 00 10 00 15 00 02 00 00 00 00 00 01 00 01 00 02 ff ff",
-        "2a 02 00 00 00 0a 00 15 00 02 00 00 00 00 00 01",
-        "2a 02 00 00 00 0c 00 13 00 08 80 00 00 00 00 01 00 40",
         "2a 01 00 00 00 04 00 00 00 01",
         "2a 03 00 00 00 00",
     ],
@@ -771,6 +766,73 @@ async def test_who_breaks_the_protocol_loses_his_connection_and_nobody_else_does
         await juliet.expect_end()
         assert await romeo.barrier() == []
     assert [each.account for each in control.arrived(kind="sign_off")] == ["juliet", "romeo"]
+
+
+@pytest.mark.parametrize(
+    ("number", "data"),
+    [
+        ("04/06", "00"),
+        ("02/04", "00 01"),
+        ("15/02", "00 01 00 02 ff ff"),
+        ("15/02", ""),
+        ("13/08", "00 40"),
+    ],
+)
+async def test_malformed_body_costs_its_snac(
+    control: Control, on: SignOn, number: str, data: str
+) -> None:
+    async with on("juliet") as juliet:
+        await juliet.send(number, data, 7)
+        error = await juliet.next()
+        assert (error.number, error.request, error.data) == (f"{number[:2]}/01", 7, b"\0\x0e")
+        assert await juliet.barrier() == []
+
+
+def fragment(kind: int, data: bytes, claimed: int | None = None) -> bytes:
+    size = len(data) if claimed is None else claimed
+    return bytes([kind, 1]) + size.to_bytes(2, "big") + data
+
+
+FEATURES = fragment(5, b"\1\1\1\2")
+HEART = bytes.fromhex("0002 0000") + "I \u2665 thee".encode("utf-16-be")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (FEATURES + fragment(1, HEART, len(HEART) + 40), "I \u2665 thee"),
+        # As aimpyfly and node-oscar count it: characters.
+        (FEATURES + fragment(1, HEART, 4 + (len(HEART) - 4) // 2), "I \u2665 thee"),
+        (fragment(1, bytes(4) + b"one ") + fragment(1, bytes(4) + b"two", 99), "one two"),
+        (fragment(1, bytes(4) + b"one") + fragment(5, b"", 0xFFFF), "one"),
+        (fragment(1, bytes(4) + b"one") + b"\1\1", "one"),
+        (fragment(1, b"\0") + fragment(1, bytes(4) + b"two"), "two"),
+    ],
+    ids=range(6),
+)
+async def test_faulty_fragments_are_read_in_part(
+    control: Control, on: SignOn, text: bytes, read: str
+) -> None:
+    async with on("romeo") as romeo:
+        message = b"11223344\0\1" + s8("juliet") + tlv(2, text) + tlv(3, b"") + tlv(6, b"")
+        await romeo.send("04/06", message, 5)
+        assert (await romeo.next()).number == "04/0c"
+        [arrived] = control.arrived(kind="message")
+        assert arrived.fields["text"] == read
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\1", FEATURES, fragment(1, b"\0\0\0"), fragment(1, b"", 9), b"\xff" * 40]
+)
+async def test_message_without_readable_text_is_refused(
+    control: Control, on: SignOn, text: bytes
+) -> None:
+    async with on("romeo") as romeo:
+        await romeo.send("04/06", b"11223344\0\1" + s8("juliet") + tlv(2, text), 5)
+        error = await romeo.next()
+        assert (error.number, error.request, error.data) == ("04/01", 5, b"\0\x0e")
+        assert await romeo.barrier() == []
+    assert control.arrived(kind="message") == []
 
 
 @pytest.mark.parametrize("channel", [2, 4, 5])
