@@ -11,6 +11,7 @@ from legacy_emu.people import Avatar
 OK = 0
 INVALID = 1
 NOT_FOUND = 2
+MAX_IDS = 10  # answered for one question; the rest is left out
 
 
 class Icons(Beside):
@@ -22,11 +23,11 @@ class Icons(Beside):
         say = self._link.say
         match body:
             case icons.IconQuery(name=name, ids=ids):
-                for each in ids:
+                for each in ids[:MAX_IDS]:
                     image = self._image(name, each)
                     say(icons.IconReply(name, each if image else _NONE, image), request)
             case icons.IconsQuery(name=name, ids=ids):
-                for each in ids:
+                for each in ids[:MAX_IDS]:
                     image = self._image(name, each)
                     code, found = (OK, each) if image else (NOT_FOUND, _NONE)
                     say(icons.IconsReply(name, each, code, found, image), request)

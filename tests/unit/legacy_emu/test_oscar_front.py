@@ -835,6 +835,23 @@ async def test_message_without_readable_text_is_refused(
     assert control.arrived(kind="message") == []
 
 
+async def test_one_question_gets_a_few_pictures(
+    control: Control, on: SignOn, dial: Connect
+) -> None:
+    async with on("romeo") as romeo:
+        await romeo.send("01/04", b"\0\x10", 1)
+        cookie = tlvs((await romeo.expect("01/05")).data)[6]
+        async with dial() as pictures:
+            await pictures.next_frame()
+            await pictures.send_frame(1, b"\0\0\0\1" + tlv(6, cookie))
+            await pictures.expect("01/03")
+            ids = bytes.fromhex("0001 01 10" + "00" * 16) * 3_000
+            await pictures.send("10/06", s8("juliet") + b"\xff" + ids, 2)
+            await pictures.send("01/06", b"", 3)
+            await pictures.expect("01/07")
+            assert 0 < len([each for each in pictures.passed if each.number == "10/07"]) <= 10
+
+
 @pytest.mark.parametrize("channel", [2, 4, 5])
 async def test_a_sign_on_comes_first(dial: Connect, channel: int) -> None:
     async with dial() as nobody:
