@@ -27,7 +27,6 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 INDEX = "index.html"
-METHODS = ("GET", "HEAD")
 SETTINGS = "settings.json"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - to be told from addresses that can be connected to
@@ -68,14 +67,12 @@ class Page:
     def answer(self, request: Request) -> Answer:
         """Return what answers one request."""
         try:
-            if request.method not in METHODS:
-                raise _Refused(405, "Method Not Allowed", {"allow": ", ".join(METHODS)})
             if request.path == f"/{SETTINGS}":
                 answer = self._settings(request)
             else:
                 answer = self._file(request)
         except _Refused as refused:
-            headers = {**refused.headers, **_security(""), "cache-control": "no-store"}
+            headers = {**_security(""), "cache-control": "no-store"}
             headers["content-type"] = "text/plain; charset=utf-8"
             answer = Answer(refused.status, headers, str(refused).encode())
         date = format_datetime(self._now(), usegmt=True)
@@ -121,10 +118,9 @@ class Page:
 class _Refused(Exception):
     """There is another answer than what was asked for."""
 
-    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
-        self.headers = headers or {}
 
 
 def _accounts(config: Config) -> Mapping[str, object]:

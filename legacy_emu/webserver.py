@@ -1,4 +1,4 @@
-"""HTTP/1.1 for a page: requests without bodies, one after the other, each answered at once.
+"""HTTP/1.1 for a page: GET and HEAD, one request after the other, each answered at once.
 
 Framing is h11's. Everything a client can hold up or make large has a bound.
 """
@@ -14,6 +14,7 @@ import trio
 
 log = logging.getLogger(__name__)
 
+METHODS = ("GET", "HEAD")
 MAX_HEAD_BYTES = 16 * 1024
 REQUEST_SECONDS = 30  # for a whole request, and between two
 ANSWER_SECONDS = 30  # for the client to read an answer
@@ -73,7 +74,7 @@ async def _serve_one(
     has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
     if not has_body:
         connection.next_event()
-    answer = answer_to(request)
+    answer = answer_to(request) if request.method in METHODS else _error(405)
     head_only = request.method == "HEAD"
     await _send(connection, stream, answer, head_only=head_only, closing=has_body)
     return connection.our_state is h11.DONE and connection.their_state is h11.DONE
@@ -92,7 +93,11 @@ def _request(event: h11.Request) -> Request:
 
 
 def _error(status: int) -> Answer:
-    headers = {"content-type": "text/plain; charset=utf-8", "cache-control": "no-store"}
+    headers = {
+        "content-type": "text/plain; charset=utf-8",
+        "cache-control": "no-store",
+        "allow": ", ".join(METHODS),
+    }
     return Answer(status, headers, HTTPStatus(status).phrase.encode())
 
 

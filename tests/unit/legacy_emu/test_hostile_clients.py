@@ -1,15 +1,16 @@
 """What clients once ended or filled the service with, over WebSocket and the control channel."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock, memory_stream_pair
 
 from legacy_emu import backend
 from legacy_emu.control import Control, answer
-from legacy_emu.control import serve as serve_control
 from legacy_emu.events import RequestRefused
 from legacy_emu.faults import Kind
 from legacy_emu.fronts import websocket
@@ -17,6 +18,7 @@ from legacy_emu.names import NameRefused, canonical
 from legacy_emu.recent import Recent
 from legacy_emu.record import Record
 from legacy_emu.service import Service
+from legacy_emu.websockets import WebSocket, serve_websocket
 from tests.unit.legacy_emu.conftest import Connect
 
 HANDSHAKE = (
@@ -52,22 +54,35 @@ async def test_handshake_beyond_ascii_ends_quietly(
     assert "Traceback" not in caplog.text
 
 
-async def test_endless_fragments_end_the_connection(control: Control) -> None:
+async def talk(socket: WebSocket) -> None:
+    while True:
+        await socket.send_message(str(await socket.get_message()))
+
+
+async def test_endless_fragments_end_the_connection() -> None:
     ours, theirs = memory_stream_pair()
-    sent = 0
-    with trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve_control, theirs, control)
-            await ours.send_all(HANDSHAKE + EMPTY_START)
-            try:
-                while sent < 20 * 1024 * 1024:
-                    await ours.send_all(EMPTY_CONTINUATION * 20_000)
-                    sent += len(EMPTY_CONTINUATION) * 20_000
-                    await trio.testing.wait_all_tasks_blocked()
-            except trio.BrokenResourceError:
-                sent = -1
-            nursery.cancel_scope.cancel()
-    assert sent == -1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(serve_websocket, theirs, talk, max_bytes=100))
+        with trio.fail_after(5):
+            await ours.send_all(HANDSHAKE)
+            assert b" 101 " in await ours.receive_some()
+            await ours.send_all(EMPTY_START + EMPTY_CONTINUATION * 80)
+            await trio.testing.wait_all_tasks_blocked()
+            await ours.send_all(EMPTY_CONTINUATION * 60)
+            assert await ours.receive_some() == b""
+
+
+async def test_many_messages_keep_the_connection() -> None:
+    ours, theirs = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(serve_websocket, theirs, talk, max_bytes=100))
+        with trio.fail_after(5):
+            await ours.send_all(HANDSHAKE)
+            assert b" 101 " in await ours.receive_some()
+            for _ in range(200):
+                await ours.send_all(b"\x81\x85\0\0\0\0hello")
+                assert await ours.receive_some() == b"\x81\x05hello"
+        nursery.cancel_scope.cancel()
 
 
 async def test_half_surrogates_said_raw_go_out(control: Control, connect: Connect) -> None:
@@ -87,6 +102,17 @@ async def test_client_that_never_reads_is_bounded(
             control.notice("romeo", "x" * 1_900)
         await trio.testing.wait_all_tasks_blocked()
         assert not control.connections()
+
+
+async def test_client_that_reads_may_get_much(
+    control: Control, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "MAX_WAITING_LENGTH", 10_000)
+    async with connect() as romeo:
+        await romeo.sign_on("romeo")
+        for _ in range(60):
+            control.notice("romeo", "x" * 1_900)
+            await romeo.expect("notice")
 
 
 # --- the control channel ----------------------------------------------------------------------
