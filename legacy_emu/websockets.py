@@ -84,9 +84,15 @@ class _Incoming(trio.abc.Stream):
         self._stream = stream
         self._max_bytes = max_bytes
         self.bytes = 0  # since the last message
+        self.handshake = trio.CancelScope()  # the library waits for one after the end, too
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._stream.receive_some(max_bytes)
+        data: bytes | bytearray = b""
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                self.handshake.cancel()
         self.bytes += len(data)
         if self.bytes > self._max_bytes:
             raise trio.BrokenResourceError(f"{self.bytes} bytes without a message")
@@ -99,15 +105,16 @@ class _Incoming(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
+        self.handshake.cancel()
         await self._stream.aclose()
 
 
 async def _shake_hands(
-    library: trio.Nursery, stream: trio.abc.Stream, max_bytes: int, origins: tuple[str, ...]
+    library: trio.Nursery, incoming: "_Incoming", max_bytes: int, origins: tuple[str, ...]
 ) -> WebSocketConnection | None:
     """Return the open WebSocket, or None when there is none to be had."""
-    with trio.move_on_after(HANDSHAKE_SECONDS):
-        request = await wrap_server_stream(library, stream, max_message_size=max_bytes)
+    with trio.move_on_after(HANDSHAKE_SECONDS) as incoming.handshake:
+        request = await wrap_server_stream(library, incoming, max_message_size=max_bytes)
         for name, value in request.headers:
             if name.lower() == b"origin" and value.decode("latin-1") not in origins:
                 log.warning("refused a WebSocket of the foreign web page %r", value)

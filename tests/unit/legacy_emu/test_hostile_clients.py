@@ -54,6 +54,18 @@ async def test_handshake_beyond_ascii_ends_quietly(
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n", b"\0\r\n\r\n"])
+async def test_end_before_the_handshake_frees_the_connection(
+    service: Service, said: bytes, autojump_clock: MockClock
+) -> None:
+    ours, theirs = memory_stream_pair()
+    await ours.send_all(said)
+    await ours.send_eof()
+    before = trio.current_time()
+    await websocket.serve(theirs, service)
+    assert trio.current_time() == before
+
+
 async def talk(socket: WebSocket) -> None:
     while True:
         await socket.send_message(str(await socket.get_message()))
