@@ -4,7 +4,7 @@ import unicodedata
 from functools import lru_cache
 
 MAX_NAME_LENGTH = 64
-MAX_WRITTEN_LENGTH = 1_000  # with its blanks; the longest are kept in the cache below
+MAX_WRITTEN_LENGTH = 1_000  # with its blanks; the cache below keeps texts as they are written
 
 
 class NameRefused(ValueError):
