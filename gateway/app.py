@@ -12,6 +12,7 @@ import trio
 
 from gateway.bridge import texts
 from gateway.bridge.addresses import Addresses
+from gateway.bridge.allowance import Allowances
 from gateway.bridge.deliveries import Deliveries
 from gateway.bridge.domain import Domain
 from gateway.bridge.journal import FROM_USER, TO_USER, Entry, Journal
@@ -50,6 +51,7 @@ class Gateway:
     store: Store
     journal: Journal
     sessions: Sessions
+    allowances: Allowances = attrs.field(factory=Allowances)
     domains: list[Domain] = attrs.field(factory=list)
     routers: list[Router] = attrs.field(factory=list)
     _stopping: trio.Event = attrs.field(factory=trio.Event)
@@ -173,12 +175,19 @@ async def _add_domain(host: Host, gateway: Gateway, config: ComponentConfig) -> 
         addresses=addresses,
         link=link,
         deliveries=Deliveries(host, jid, link, journal),
-        gate=Gate(host, config.sign_on_limit, config.sign_on_rate),
+        gate=Gate(
+            host,
+            config.sign_on_limit,
+            config.sign_on_rate,
+            name=f"{jid} ({network.service_name})",
+            allowances=gateway.allowances,
+        ),
         privileges=Privileges({config.domain, *config.allow}),
         accounts={Jid.parse(account.jid): account for account in accounts},
         started=trio.current_time(),
         crashed=crashed,
     )
+    domain.gate.recovered = router.service_recovered
     router.serve(domain)
     gateway.domains.append(domain)
     gateway.routers.append(router)

@@ -7,6 +7,7 @@
 | `LocalProtocolError` | we broke a protocol: a bug | traceback logged, that session ends |
 | `RemoteProtocolError` | the peer broke it | retry with backoff |
 | `ConnectionLost` | the link went | retry with backoff and jitter |
+| `Unreached` | the peer has heard nothing of us | the same, and the attempt does not count |
 
 What a network refuses (`LoginRefused`) stands in `networks/base.py`; what an XMPP request cannot
 get (`StanzaError`) in `xmpp/stanza.py`.
@@ -35,3 +36,7 @@ class RemoteProtocolError(BalconyError):
 
 class ConnectionLost(BalconyError):
     """A connection could not be made, or ended without being asked to."""
+
+
+class Unreached(ConnectionLost):
+    """A service was not reached: it has heard nothing of this attempt."""

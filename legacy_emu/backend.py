@@ -44,12 +44,14 @@ from legacy_emu.events import (
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Avatar, Kept, Person, Relation, Session
 from legacy_emu.policy import Policy
+from legacy_emu.recent import length_of
 from legacy_emu.record import Record
 
 MAX_FOUND = 50
 MAX_DISPLAY_LENGTH = 200
 MAX_FIELDS = 20
 MAX_AVATAR_BYTES = 64 * 1024
+MAX_KEPT_LENGTH = 16 * 1024 * 1024  # characters that may wait for one account
 MAX_FIELD_BYTES = 2_000  # names, groups, reasons, status texts
 
 
@@ -323,7 +325,7 @@ class Backend:
         person = self.person(address)
         self._note(person, "ack", ids=list(ids))
         for value_id in ids:
-            kept = person.kept.pop(value_id, None)
+            kept = person.release(value_id)
             if kept is None:
                 continue
             person.replayable.append(kept.value)
@@ -354,11 +356,11 @@ class Backend:
         """Tell `owner` a value now, live, and keep it with its date until it is acknowledged."""
         self._check_room(owner)
         stored = attrs.evolve(value, sent_at=self._now())
-        owner.kept[value.id] = Kept(stored, receipt_to, ref)
+        owner.keep(Kept(stored, receipt_to, ref, length_of(stored)))
         self._tell(owner, value)
 
     def _check_room(self, owner: Person) -> None:
-        if len(owner.kept) >= self.policy.max_kept:
+        if len(owner.kept) >= self.policy.max_kept or owner.kept_length >= MAX_KEPT_LENGTH:
             raise RequestRefused(Reason.REFUSED, f"too much waits for {owner.display} already")
 
     # --- contacts -----------------------------------------------------------------------------
@@ -537,7 +539,7 @@ class Backend:
         """Drop the request that waits to be acknowledged: it needs no answer any longer."""
         for value_id, kept in list(owner.kept.items()):
             if isinstance(kept.value, RequestArrived) and kept.value.address == asker.address:
-                del owner.kept[value_id]
+                owner.release(value_id)
 
     def _check_asked(self, mine: Relation, other: Person) -> None:
         if not mine.asking:

@@ -6,11 +6,11 @@ from collections import deque
 import trio
 
 from legacy_emu import events
-from legacy_emu.events import RequestRefused
+from legacy_emu.events import RequestRefused, SignOnRefused
 from legacy_emu.service import Service
 
 MAX_UNREAD = 1_000
-ELSEWHERE_SECONDS = 10  # how long a bot stays away when somebody takes its place
+ELSEWHERE_SECONDS = 10  # how long a bot stays away when somebody takes its place or account
 
 
 class _Inbox:
@@ -45,17 +45,22 @@ async def run_chatter(service: Service, address: str, seconds: float) -> None:
 
 
 async def _run(service: Service, address: str, *, echo: bool) -> None:
+    while True:
+        with contextlib.suppress(RequestRefused, SignOnRefused):  # there is no such account now
+            await _stay_signed_on(service, address, echo=echo)
+        await trio.sleep(ELSEWHERE_SECONDS)
+
+
+async def _stay_signed_on(service: Service, address: str, *, echo: bool) -> None:
     backend = service.backend
     person = backend.person(address)
-    while True:
-        inbox = _Inbox()
-        session = backend.sign_on(person.address, person.password, inbox, "bot")
-        try:
-            while not isinstance(event := await inbox.take(), events.SessionEnded):
-                _answer(service, person.address, event, echo=echo)
-        finally:
-            backend.sign_off(session)
-        await trio.sleep(ELSEWHERE_SECONDS)
+    inbox = _Inbox()
+    session = backend.sign_on(person.address, person.password, inbox, "bot")
+    try:
+        while not isinstance(event := await inbox.take(), events.SessionEnded):
+            _answer(service, person.address, event, echo=echo)
+    finally:
+        backend.sign_off(session)
 
 
 def _answer(service: Service, own: str, event: events.Event, *, echo: bool) -> None:
@@ -77,10 +82,15 @@ async def _chat(service: Service, own: str, seconds: float) -> None:
     while True:
         await trio.sleep(seconds * service.world.random.uniform(0.5, 1.5))
         number += 1
-        for contact in service.backend.contacts(own):
-            if service.backend.person(contact.address).sessions:
-                with contextlib.suppress(RequestRefused):
-                    service.backend.send_message(own, contact.address, f"Remark number {number}.")
+        with contextlib.suppress(RequestRefused):  # there is no such account now
+            for contact in service.backend.contacts(own):
+                _remark(service, own, contact.address, f"Remark number {number}.")
+
+
+def _remark(service: Service, own: str, contact: str, text: str) -> None:
+    if service.backend.person(contact).sessions:
+        with contextlib.suppress(RequestRefused):
+            service.backend.send_message(own, contact, text)
 
 
 def populate(service: Service, accounts: int, contacts: int, password: str) -> list[str]:

@@ -42,9 +42,11 @@ class AccountConfig:
 
 @attrs.frozen
 class BotConfig:
+    """A bot. A chatter waits about `seconds` between two remarks."""
+
     account: str
     kind: BotKind = BotKind.ECHO
-    seconds: float = 60.0  # between two remarks of a chatter
+    seconds: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
 
 
 @attrs.frozen

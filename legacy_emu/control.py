@@ -8,15 +8,13 @@ service. `docs/emulator.md` has the table of actions.
 
 import base64
 import json
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import trio
-from trio_websocket import WebSocketConnection
 
 from legacy_emu import events
 from legacy_emu.events import (
@@ -32,12 +30,14 @@ from legacy_emu.faults import Connection, Fault, Kind, Moment
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Avatar, Person, Session
 from legacy_emu.policy import Likeness, Policy
+from legacy_emu.recent import Recent
 from legacy_emu.record import Entry
 from legacy_emu.service import Service
 from legacy_emu.strict import Malformed, arguments
-from legacy_emu.websockets import serve_websocket
+from legacy_emu.websockets import WebSocket, serve_websocket
 
 MAX_HEARD = 10_000
+MAX_HEARD_LENGTH = 16 * 1024 * 1024  # characters that one scripted user remembers
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_WAIT_SECONDS = 30  # then the answer is an empty list; ask again
 MAX_LISTED = 1_000  # entries in one answer; ask again from the last number
@@ -61,12 +61,12 @@ class ScriptedUser:
         self._service = service
         self._address = address
         self.session: Session | None = None
-        self.heard: deque[Heard] = deque(maxlen=MAX_HEARD)
+        self.heard: Recent[Heard] = Recent(MAX_HEARD, MAX_HEARD_LENGTH)
         self.last = 0
 
     def put(self, event: events.Event) -> None:
         self.last += 1
-        self.heard.append(Heard(self.last, type(event).__name__, event))
+        self.heard.add(Heard(self.last, type(event).__name__, event))
         if isinstance(event, events.SessionEnded):
             self.session = None
         elif isinstance(event, events.Value):
@@ -296,6 +296,8 @@ class Control:
         burst: int = 1,
     ) -> str:
         """Set a fault; returns the name to clear it by. Connections there are suffer, too."""
+        if seconds < 0 or per_second < 0:
+            raise RequestRefused(Reason.REFUSED, "seconds and per_second are not negative")
         fault = Fault(
             kind=kind,
             account=canonical(account) if account else "",
@@ -394,7 +396,7 @@ ACTIONS = tuple(
 async def serve(stream: trio.abc.Stream, control: Control, origins: tuple[str, ...] = ()) -> None:
     """Serve one client of the control channel on `stream`, which is closed in the end."""
 
-    async def talk(socket: WebSocketConnection) -> None:
+    async def talk(socket: WebSocket) -> None:
         while True:
             await socket.send_message(await answer(control, await socket.get_message()))
 
@@ -405,9 +407,11 @@ async def answer(control: Control, data: str | bytes) -> str:
     """Carry out one request and return what answers it."""
     number: object = None
     try:
-        request = json.loads(data)
+        request = json.loads(data, parse_constant=_no_constant)
         if not isinstance(request, dict):
             raise Malformed("a request is an object")
+        if isinstance(request.get("id"), dict | list):  # it may be nested too deep to be said again
+            raise Malformed("id: a string or a number is expected")
         number = request.get("id")
         result = await _act(control, request)
     except (Malformed, NameRefused, RequestRefused, SignOnRefused) as exc:
@@ -415,6 +419,10 @@ async def answer(control: Control, data: str | bytes) -> str:
     except (ValueError, RecursionError) as exc:
         return json.dumps({"id": number, "error": f"not JSON: {exc}"})
     return json.dumps({"id": number, "result": _plain(result)})
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 async def _act(control: Control, request: Json) -> object:

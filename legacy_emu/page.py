@@ -5,24 +5,20 @@ The page itself is one more client of the WebSocket front; nothing of the servic
 
 import hashlib
 import json
-import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from email.utils import format_datetime
+from functools import partial
+from http import HTTPStatus
 from importlib.resources import files
 from urllib.parse import urlsplit
 
 import attrs
-from hypercorn import Config as HypercornConfig
-from hypercorn.config import Sockets
-from hypercorn.trio import serve as serve_http
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from legacy_emu.config import Config
 from legacy_emu.host import Listening
+from legacy_emu.webserver import Answer, Request, serve_http
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -51,8 +47,11 @@ class _File:
 class Page:
     """The page on one listener. `origins` are its own, for the fronts to know."""
 
-    def __init__(self, config: Config, listening: Listening, websocket: str) -> None:
+    def __init__(
+        self, config: Config, listening: Listening, websocket: str, now: Callable[[], datetime]
+    ) -> None:
         self._listening = listening
+        self._now = now
         self._websocket = config.web.websocket or websocket
         self._told = _accounts(config) if config.web.show_accounts else {}
         self._files = _read_files()
@@ -63,49 +62,39 @@ class Page:
 
     async def serve(self) -> None:
         """Serve until cancelled."""
-        config = _OurSockets()
-        config.accesslog = None
-        config.errorlog = logging.getLogger("hypercorn")
-        config.include_server_header = False
-        config.ours = Sockets([], list(self._listening.hand_over()), [])
+        await self._listening.serve(partial(serve_http, answer_to=self.answer))
+
+    def answer(self, request: Request) -> Answer:
+        """Return what answers one request."""
         try:
-            await serve_http(self._app(), config, mode="asgi")
-        finally:
-            for socket in config.ours.insecure_sockets:
-                socket.close()
+            if request.path == f"/{SETTINGS}":
+                answer = self._settings(request)
+            else:
+                answer = self._file(request)
+        except _Refused as refused:
+            headers = {**_security(""), "cache-control": "no-store"}
+            headers["content-type"] = "text/plain; charset=utf-8"
+            answer = Answer(refused.status, headers, str(refused).encode())
+        date = format_datetime(self._now(), usegmt=True)
+        return attrs.evolve(answer, headers={"date": date, **answer.headers})
 
-    def _app(self) -> Callable[..., Awaitable[None]]:
-        routes = [
-            Route(f"/{SETTINGS}", self._settings),
-            Route("/{name:path}", self._file),
-        ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: self._failure})
-
-    async def _settings(self, request: Request) -> Response:
+    def _settings(self, request: Request) -> Answer:
         told = {"websocket": self._websocket_for(request), "accounts": [], "bots": [], **self._told}
-        return Response(
-            json.dumps(told),
-            media_type="application/json",
-            headers=self._headers(request, "no-store"),
-        )
+        headers = self._headers(request, "no-store") | {"content-type": "application/json"}
+        return Answer(HTTPStatus.OK, headers, json.dumps(told).encode())
 
-    async def _file(self, request: Request) -> Response:
-        found = self._files.get(request.path_params["name"] or INDEX)
-        if found is None:
-            raise HTTPException(404)
+    def _file(self, request: Request) -> Answer:
+        found = self._files.get(request.path.removeprefix("/") or INDEX)
+        if found is None or not request.path.startswith("/"):
+            raise _Refused(404, "Not Found")
         # A page of one version must not meet a script of another: everything is asked for again.
-        headers = self._headers(request, "no-cache") | {"ETag": found.tag}
+        headers = self._headers(request, "no-cache") | {"etag": found.tag}
         if found.tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(found.content, headers=headers | {"Content-Type": found.media_type})
-
-    async def _failure(self, request: Request, exc: Exception) -> Response:
-        assert isinstance(exc, HTTPException)
-        headers = {**(exc.headers or {}), **_security(""), "Cache-Control": "no-store"}
-        return Response(exc.detail, exc.status_code, headers, "text/plain; charset=utf-8")
+            return Answer(HTTPStatus.NOT_MODIFIED, headers)
+        return Answer(HTTPStatus.OK, headers | {"content-type": found.media_type}, found.content)
 
     def _headers(self, request: Request, caching: str) -> dict[str, str]:
-        return {"Cache-Control": caching, **_security(_source(self._websocket_for(request)))}
+        return {"cache-control": caching, **_security(_source(self._websocket_for(request)))}
 
     def _websocket_for(self, request: Request) -> str:
         """Return where the page finds the front: a front that listens anywhere is beside it."""
@@ -116,23 +105,22 @@ class Page:
         return f"{url.scheme}://{name}:{url.port}{url.path}"
 
     def _host_of(self, request: Request) -> str:
-        """Return the name this page was asked for under. Raises `HTTPException`.
+        """Return the name this page was asked for under. Raises `_Refused`.
 
         A foreign name that leads to a loopback address is a foreign page's way in.
         """
         match = _HOST.fullmatch(request.headers.get("host", ""))
         if match is None or (self._hosts and match["name"].strip("[]").lower() not in self._hosts):
-            raise HTTPException(421, "this is not the host you asked for")
+            raise _Refused(421, "this is not the host you asked for")
         return match["name"]
 
 
-class _OurSockets(HypercornConfig):
-    """Hypercorn on sockets that listen already, and that are ours to close."""
+class _Refused(Exception):
+    """There is another answer than what was asked for."""
 
-    ours: Sockets
-
-    def create_sockets(self) -> Sockets:
-        return self.ours
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def _accounts(config: Config) -> Mapping[str, object]:
@@ -196,10 +184,10 @@ def _security(websocket: str) -> dict[str, str]:
         "trusted-types": "'none'",
     }
     return {
-        "Content-Security-Policy": "; ".join(f"{key} {value}" for key, value in policy.items()),
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
+        "content-security-policy": "; ".join(f"{key} {value}" for key, value in policy.items()),
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
     }

@@ -35,6 +35,7 @@ class Kept:
     value: KeptValue
     receipt_to: "Session | None" = None
     ref: str = ""
+    length: int = 0  # of its texts, in characters
 
 
 @attrs.frozen
@@ -72,7 +73,19 @@ class Person:
     relations: dict[str, Relation] = attrs.field(factory=dict, repr=False)
     sessions: list[Session] = attrs.field(factory=list, repr=False)
     kept: dict[str, Kept] = attrs.field(factory=dict, repr=False)
+    kept_length: int = 0  # of all that is kept
     replayable: deque[KeptValue] = attrs.field(
         factory=lambda: deque(maxlen=MAX_REPLAYED), repr=False
     )
     told: dict[str, Look] = attrs.field(factory=dict, repr=False)  # whom he was last shown how
+
+    def keep(self, kept: Kept) -> None:
+        self.kept[kept.value.id] = kept
+        self.kept_length += kept.length
+
+    def release(self, value_id: str) -> Kept | None:
+        """Take out what was kept under this id."""
+        kept = self.kept.pop(value_id, None)
+        if kept is not None:
+            self.kept_length -= kept.length
+        return kept

@@ -1,13 +1,15 @@
 """The record of what arrived at the service: for tests, judges and people who look for a fault."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
 import attrs
 
+from legacy_emu.recent import Recent
+
 MAX_ENTRIES = 100_000
+MAX_LENGTH = 64 * 1024 * 1024  # characters of all entries
 
 
 @attrs.frozen
@@ -27,16 +29,16 @@ class Watcher(Protocol):
 
 
 class Record:
-    """The newest `MAX_ENTRIES` things that arrived."""
+    """The newest things that arrived: `MAX_ENTRIES`, or fewer if they are long."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self._entries: Recent[Entry] = Recent(MAX_ENTRIES, MAX_LENGTH)
         self._watchers: list[Watcher] = []
         self.last = 0
 
     def add(self, at: datetime, account: str, kind: str, fields: Mapping[str, object]) -> None:
         self.last += 1
-        self._entries.append(Entry(self.last, at, account, kind, fields))
+        self._entries.add(Entry(self.last, at, account, kind, fields))
         for watcher in self._watchers:
             watcher.recorded()
 

@@ -2,21 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from legacy_emu import bots, control, fronts
-from legacy_emu.config import BotKind, Config, ConfigError, address
+from legacy_emu.config import BotConfig, BotKind, Config, ConfigError, address
 from legacy_emu.control import Control
 from legacy_emu.events import RequestRefused
+from legacy_emu.fence import fenced
 from legacy_emu.host import Listening, World, listen
 from legacy_emu.names import NameRefused
+from legacy_emu.page import Page
 from legacy_emu.service import Service
-
-if TYPE_CHECKING:
-    from legacy_emu.page import Page  # an extra: loaded only when somebody wants the page
 
 Handler = Callable[[trio.abc.Stream], Awaitable[None]]
 
@@ -83,18 +81,26 @@ async def run(
             serve_control = partial(control.serve, control=controls, origins=config.origins)
             nursery.start_soon(listening.serve, serve_control, name="control")
         if config.web.listen:
-            page = await _listen_for_page(config, urls.get("websocket", ""))
+            listening = await _listen("web", config.web.listen)
+            page = Page(config, listening, urls.get("websocket", ""), world.now)
             # Its own origins are for the fronts alone: no page ever rules the service.
             service.origins = (*config.origins, *page.origins)
             urls["web"] = page.url
             nursery.start_soon(page.serve, name="web")
         for bot in config.bot:
-            name = f"bot/{bot.account}"
-            if bot.kind is BotKind.ECHO:
-                nursery.start_soon(bots.run_echo, service, bot.account, name=name)
-            else:
-                nursery.start_soon(bots.run_chatter, service, bot.account, bot.seconds, name=name)
+            nursery.start_soon(_keep, service, bot, name=f"bot/{bot.account}")
         task_status.started(Running(service, controls, urls))
+
+
+async def _keep(service: Service, bot: BotConfig) -> None:
+    """Run a bot for ever: one that a bug has ended comes back."""
+    if bot.kind is BotKind.ECHO:
+        life = partial(bots.run_echo, service, bot.account)
+    else:
+        life = partial(bots.run_chatter, service, bot.account, bot.seconds)
+    while True:
+        await fenced(f"bot/{bot.account}", life)
+        await trio.sleep(bots.ELSEWHERE_SECONDS)
 
 
 def _serving(serve: fronts.Serve, service: Service) -> Handler:
@@ -102,17 +108,6 @@ def _serving(serve: fronts.Serve, service: Service) -> Handler:
         await serve(stream, service)
 
     return handle
-
-
-async def _listen_for_page(config: Config, websocket: str) -> "Page":
-    try:
-        from legacy_emu.page import Page
-    except ModuleNotFoundError as exc:
-        raise ConfigError(
-            f"web.listen: the page needs the package {exc.name}:"
-            " pip install 'balcony-gateway[http]', or leave the page out"
-        ) from exc
-    return Page(config, await _listen("web", config.web.listen), websocket)
 
 
 async def _listen(name: str, where: str) -> Listening:

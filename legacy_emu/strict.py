@@ -1,5 +1,6 @@
 """Structure what people and programs wrote: to the letter, with errors that name the key."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -26,8 +27,8 @@ def structure(value: object, wanted: Any, key: str) -> Any:
         return _table(value, get_args(wanted)[1], key)
     if attrs.has(wanted):
         return _fields(value, wanted, key)
-    if wanted is float and type(value) is int:
-        return float(value)
+    if wanted is float and type(value) in (int, float):
+        return _number(value, key)
     if wanted is datetime and type(value) is str:
         return _moment(value, key)
     if isinstance(wanted, type) and issubclass(wanted, StrEnum):
@@ -63,6 +64,16 @@ _NAMES = {
 
 def _kind(value: object) -> str:
     return _NAMES.get(type(value), "a table" if isinstance(value, dict) else repr(value)[:60])
+
+
+def _number(value: Any, key: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Malformed(f"{key}: a number that is too large or none found, expected a finite one")
+    return number
 
 
 def _list(value: object, item: Any, key: str) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from gateway.bridge import texts
+from gateway.bridge.attempts import in_words
 from gateway.bridge.features import contacts
 from gateway.bridge.translate import bounded
 from gateway.bridge.user import User
@@ -81,6 +82,7 @@ class Registration:
         self._verifying: trio.CancelScope | None = None
         self._decided = False  # what is being worked off has begun to change what is kept
         self._owed: Submission | None = None  # what is being worked off, until it is answered
+        self._queued = False  # what is being worked off waits for its turn to ask the network
         self.running = False
 
     def submit(self, submission: Submission) -> bool:
@@ -209,6 +211,11 @@ class Registration:
         """Have the network check the account (GW-REG-03). Raises `StanzaError`."""
         user = self._user
         timed_out = user.text(texts.VERIFICATION_TIMEOUT)
+        attempts = user.domain.attempts
+        owns = user.account is not None and user.account.address == account.address
+        if (wait := attempts.wait_seconds(user.jid, account.address, owns=owns)) > 0:
+            text = user.text(texts.TOO_MANY_PASSWORDS).format(wait=in_words(wait))
+            raise StanzaError(Condition.RESOURCE_CONSTRAINT, text)
         with trio.move_on_after(VERIFY_SECONDS) as scope:
             deadline = scope.deadline
             self._verifying = scope
@@ -216,33 +223,34 @@ class Registration:
                 if not await self._check(account):
                     await self._life.try_out(account)
             except LoginRefused as exc:
+                if exc.reason in (Refusal.WRONG_CREDENTIALS, Refusal.UNKNOWN_ACCOUNT):
+                    attempts.failed(user.jid, account.address)
                 raise self._refused(exc) from exc
             except (ConnectionLost, RemoteProtocolError) as exc:
                 log.info("%s: cannot verify: %s", user.name, exc)
                 text = user.text(texts.UNREACHABLE)
                 raise StanzaError(Condition.REMOTE_SERVER_TIMEOUT, text) from exc
+            else:
+                attempts.passed(user.jid, account.address)
             finally:
                 self._verifying = None
         if scope.cancelled_caught:
+            if trio.current_time() >= deadline and self._queued:
+                text = user.text(texts.QUEUE_TIMEOUT)
+                raise StanzaError(Condition.RESOURCE_CONSTRAINT, text)
             if trio.current_time() >= deadline:
                 raise StanzaError(Condition.REMOTE_SERVER_TIMEOUT, timed_out)
             raise StanzaError(Condition.NOT_ACCEPTABLE, texts.REGISTRATION_CANCELLED)
 
     async def _check(self, account: Account) -> bool:
         """Have the network check the account without a sign-on, if it can. Raises as `check`."""
-        gate = self._user.domain.gate
-        async with gate.passage():
-            try:
-                checked = await self._user.domain.network.check(account, no_dialogue)
-            except LoginRefused:
-                gate.answered()
-                raise
-            except (ConnectionLost, RemoteProtocolError):
-                gate.failed(self._user.jid)
-                raise
-        if checked:
-            gate.answered()
-        return checked
+        domain = self._user.domain
+        limit = domain.network.login_limit(account)
+        self._queued = True
+        async with domain.gate.passage(self._user.jid, limit, trial=True) as passage:
+            self._queued = False
+            passage.asked = await domain.network.check(account, no_dialogue)
+        return passage.asked
 
     def _refused(self, refused: LoginRefused) -> StanzaError:
         text = self._user.text(texts.REGISTRATION_REFUSED[refused.reason])

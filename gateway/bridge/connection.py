@@ -151,20 +151,12 @@ class Connection:
         await contacts.load(self._user)
 
     async def _sign_on(self, stack: AsyncExitStack) -> LegacyClient:
-        gate = self._user.domain.gate
-        async with gate.passage():
-            try:
-                client = await stack.enter_async_context(
-                    self._user.domain.network.sign_on(self.account, no_dialogue)
-                )
-            except (ConnectionLost, RemoteProtocolError):
-                gate.failed(self._user.jid)
-                raise
-            except LoginRefused:
-                gate.answered()
-                raise
-            gate.answered()
-        return client
+        domain = self._user.domain
+        limit, trial = domain.network.login_limit(self.account), not self.is_wanted
+        async with domain.gate.passage(self._user.jid, limit, trial=trial):
+            return await stack.enter_async_context(
+                domain.network.sign_on(self.account, no_dialogue)
+            )
 
     async def _empty(self, client: LegacyClient) -> None:
         """Deliver what waited on the network, for it may be sent once only; nobody came for it."""

@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 import attrs
 
 from gateway.bridge.addresses import Addresses
+from gateway.bridge.attempts import Attempts
 from gateway.bridge.caps import Kinds
 from gateway.bridge.deliveries import Deliveries
 from gateway.bridge.journal import Journal
@@ -58,6 +59,7 @@ class Domain:
     accounts: dict[Jid, StoredAccount]
     privileges: Privileges
     started: float  # trio.current_time()
+    attempts: Attempts = attrs.field(factory=Attempts)
     kinds: Kinds = attrs.field(factory=Kinds)
     claimed: set[str] = attrs.field(factory=set)  # accounts being registered, if each has one owner
     ended_dialogues: deque[str] = attrs.field(factory=lambda: deque(maxlen=MAX_ENDED))

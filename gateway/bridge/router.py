@@ -113,6 +113,11 @@ class Router:
             error = error_reply(stanza, condition, text)
             self._domain.link.answer(error)
 
+    def service_recovered(self) -> None:
+        """Have the sessions that wait for the legacy service sign on now (GW-IN-08)."""
+        for session in self._sessions.of_domain(self._domain):
+            session.do(Chore.SIGN_ON_AGAIN)
+
     # --- the task ---
 
     async def call_the_roll(self) -> None:

@@ -57,6 +57,7 @@ from gateway.xmpp.stanza import (
 log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 3.0  # how long a sign-off waits for the network to answer for messages
+_QUEUED = "note of a queue"
 RETIRE_SECONDS = 10.0  # how long an unregistration waits for the network to see the user go
 _SUBSCRIPTIONS = frozenset(
     (
@@ -75,6 +76,7 @@ class Chore(Enum):
     SHOW_DIRECTED = "show directed"  # single contacts are to be shown something of their own
     DROP_DOUBTFUL = "drop doubtful"  # who did not answer the probe after an outage is gone
     GIVE_UP = "give up"  # the XMPP link has been away for too long: everybody is gone
+    SIGN_ON_AGAIN = "sign on again"  # the legacy service answers again
     END = "end"  # the daemon is shutting down
 
 
@@ -91,6 +93,7 @@ class Session:
         self._signed_on_at = 0.0
         self._retry_after: float | None = None
         self._timer_at = float("inf")
+        self._may_hurry = False  # the timer is ours, and not what the service asked for
         self._linger_until = float("inf")
         self._due: dict[Chore, None] = {}
         self._retiring = False  # the account is being removed: nobody comes or goes
@@ -259,6 +262,9 @@ class Session:
                 presence.leave_word(self.user)
                 self.user.resources.clear()
                 self._step(Input.ABSENT)
+            case Chore.SIGN_ON_AGAIN:
+                if self._may_hurry:
+                    self._timer_at = min(self._timer_at, trio.current_time())
             case Chore.END:
                 self._say_goodbye()
 
@@ -420,6 +426,7 @@ class Session:
 
     def _connect(self) -> None:
         self._timer_at = float("inf")
+        self.user.later.set(_QUEUED, NOTE_SECONDS, self._say_queued)
         trial, account = self._trial, self._credentials()
         if trial is not None and trial.account == account and not trial.over.is_set():
             self._trial = None
@@ -450,13 +457,19 @@ class Session:
         if self._connection is not None:
             self._connection.scope.cancel()
 
+    def _say_queued(self) -> None:
+        """Tell the user why nothing happens, if their login waits for its turn."""
+        if self.user.phase is Phase.SIGNING_ON and self.user.domain.gate.waits(self.user.jid):
+            self.user.note(texts.QUEUED)
+
     def _set_timer(self) -> None:
         stayed = trio.current_time() - self._signed_on_at if self._signed_on_at else 0.0
         delay = self._backoff.next_delay(stayed_seconds=stayed, at_least=self._retry_after)
+        self._may_hurry = self._retry_after is None
         self._retry_after = None
         self._signed_on_at = 0.0
         self._timer_at = trio.current_time() + delay
-        log.info("%s: signing on again in %.1f s", self.name, delay)
+        log.debug("%s: signing on again in %.1f s", self.name, delay)
 
     def _say_greeting(self) -> None:
         self._signed_on_at = trio.current_time()
@@ -542,7 +555,7 @@ class Session:
         messages.connection_lost(self.user)
 
     def _lost(self, why: str, retry_after: float | None) -> None:
-        log.info("%s: lost the legacy service: %s", self.name, why)
+        self.user.domain.gate.incidents.note(self.user.jid, why)
         self._retry_after = retry_after
         self._notices.begin_loss()
         self._step(Input.LOST)

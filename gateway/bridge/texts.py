@@ -98,6 +98,17 @@ STANDS = {
 FIELDS_MISSING = "Please fill in: {fields}."
 NO_SUCH_CHOICE = "For {field}, choose one of these: {choices}."
 VERIFICATION_TIMEOUT = "{title} did not answer in time; nothing was changed. Try again later."
+QUEUE_TIMEOUT = (
+    "{title} takes only so many logins a minute from this gateway, and many are waiting; "
+    "nothing was changed. Try again in a minute."
+)
+QUEUED = (
+    "{title} takes only so many logins a minute from this gateway, and many users are waiting. "
+    "You will be signed on when it is your turn."
+)
+TOO_MANY_PASSWORDS = (
+    "Too many wrong passwords for {title}; nothing was changed. Try again in {{wait}}."
+)
 REGISTRATION_CANCELLED = "The registration was removed meanwhile."
 UNREADABLE = "your stored password cannot be read any more"
 NOT_STORED = "This gateway could not store this; nothing was changed. Try again later."

@@ -164,6 +164,18 @@ Ask = Callable[[Challenge], Awaitable[Answer]]
 
 
 @attrs.frozen
+class LoginLimit:
+    """At most `logins` in any `seconds` are taken from one host by the service of this name.
+
+    Networks that name the same service share what it takes.
+    """
+
+    service: str
+    logins: int
+    seconds: float
+
+
+@attrs.frozen
 class Field:
     """One field of a registration form; `name` as in XEP-0077 where that has one, else `x-…`.
 
@@ -627,6 +639,13 @@ class Network(Protocol):
     @property
     def service_name(self) -> str:
         """The service's address, for logs and the status page."""
+
+    def login_limit(self, account: Account) -> LoginLimit | None:
+        """Return the limit that the next `check` or `sign_on` of `account` counts for.
+
+        None: it counts for none. The caller keeps to the limit; an attempt that raises `Unreached`
+        does not count.
+        """
 
     async def check(self, account: Account, ask: Ask) -> bool:
         """Ask the service whether the credentials are right, without signing on.

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 import trio
-from trio_websocket import WebSocketConnection
 
 from gateway.networks.emu import wire
 from legacy_emu import events
@@ -20,11 +19,12 @@ from legacy_emu.faults import Bucket, Connection, FaultyStream, Kind, Moment
 from legacy_emu.names import NameRefused, canonical
 from legacy_emu.people import Session
 from legacy_emu.service import Service
-from legacy_emu.websockets import serve_websocket
+from legacy_emu.websockets import WebSocket, serve_websocket
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # frames for a client that does not read; then it is cut off
+MAX_WAITING_LENGTH = 64_000_000  # characters of those frames
 MAX_REF_LENGTH = 200
 CONTACTS_PER_FRAME = 100
 LAST_WORDS_SECONDS = 5
@@ -59,11 +59,12 @@ class Conversation:
         connection.speaker = self
         self._session: Session | None = None
         self._outbox: deque[str] = deque()
+        self._waiting_length = 0
         self._more = trio.Event()
         self._over = False
         self._bucket = Bucket()
 
-    async def run(self, socket: WebSocketConnection) -> None:
+    async def run(self, socket: WebSocket) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read, socket, name=f"{self._connection.id}/reader")
             await self._write(socket)
@@ -77,7 +78,7 @@ class Conversation:
 
     # --- the two tasks ------------------------------------------------------------------------
 
-    async def _read(self, socket: WebSocketConnection) -> None:
+    async def _read(self, socket: WebSocket) -> None:
         faults, connection = self._service.faults, self._connection
         while not self._over:
             data = await socket.get_message()
@@ -90,25 +91,31 @@ class Conversation:
             except (wire.RemoteProtocolError, _Misuse) as exc:
                 self._finish(wire.SignedOff(text=str(exc)))
 
-    async def _write(self, socket: WebSocketConnection) -> None:
+    async def _write(self, socket: WebSocket) -> None:
         """Write what waits, until the last word is written."""
         while self._outbox or not self._over:
             if self._outbox:
-                await socket.send_message(self._outbox.popleft())
+                text = self._outbox.popleft()
+                self._waiting_length -= len(text)
+                await socket.send_message(text)
             else:
                 self._more = trio.Event()
                 await self._more.wait()
 
     def _say(self, *frames: wire.ServerFrame) -> None:
         for frame in frames:
-            self.say_raw(wire.encode(frame))
+            self._put(wire.encode(frame))
 
     def say_raw(self, text: str) -> None:
+        self._put(text.encode("utf-8", "replace").decode())  # halves of surrogate pairs cannot go
+
+    def _put(self, text: str) -> None:
         if self._over:
             return
         self._outbox.append(text)
+        self._waiting_length += len(text)
         self._more.set()
-        if len(self._outbox) > MAX_WAITING:
+        if len(self._outbox) > MAX_WAITING or self._waiting_length > MAX_WAITING_LENGTH:
             log.warning("%s does not read: cut off", self._connection.id)
             self._connection.cut()
 

@@ -136,15 +136,16 @@ async def running(
     *,
     environment: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
 ) -> AsyncGenerator[Running, None]:
-    """Start a process; leaving ends it. Output is added to `log`."""
+    """Start a process; leaving ends it. Output is added to `log`, or goes to `stdout`."""
     with log.open("ab") as output:
         before = output.tell()
         process = await trio.lowlevel.open_process(
             [str(part) for part in command],
             stdin=stdin,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=output if stdout is None else stdout,
+            stderr=output,
             cwd=log.parent,
             env={**os.environ, "PYTHONUTF8": "1", **(environment or {})},
             start_new_session=True,

@@ -2,28 +2,24 @@
 
 Debian 12 has libpurple and BitlBee, but no longer libpurple's plug-in for AIM and ICQ. Debian 11
 has it, and it fits: it is taken out of that package into this user's cache, and nothing of Debian
-11 is installed. No other client was to be had: of Debian 12's programs BarnOwl alone still speaks
-OSCAR, and aborts when it connects; nothing for it could be fetched from PyPI or npm.
+11 is installed. Of Debian 12's own programs only BarnOwl still speaks OSCAR, and it aborts when it
+connects.
 """
 
-import os
 import re
 import shutil
-import subprocess
-import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
+from scripts.lab.fetching import FetchFailed, cache, cached, output_of
 from scripts.lab.processes import Running, running
 from scripts.lab.xmpp_server import look_up
 
 DEBIAN_PACKAGE = "bitlbee-libpurple"
 PLUG_IN_PACKAGE = "libpurple0"
-FETCH_SECONDS = 120
-STEP_SECONDS = 50
 PATIENCE_SECONDS = 15
 MAX_READ_BYTES = 65536
 SHOWN_COLUMNS = 100
@@ -33,6 +29,7 @@ SHOWN_COLUMNS = 100
 _MIRROR = "http://ftp.debian.org/debian/"
 _ARCHIVE = "http://archive.debian.org/debian/"
 _KEY = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_FOLDER = "purple-oscar"
 _FILES = ("libaim.so", "libicq.so", "liboscar.so.0")
 
 _SETTINGS = """\
@@ -56,48 +53,33 @@ class NotHeard(AssertionError):
 
 async def plug_ins() -> Path:
     """Return the folder with libpurple's plug-in; it is fetched once. Raises `PlugInMissing`."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "balcony"
-    folder = cache / "purple-oscar"
-    if folder.is_dir():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=cache) as name:
-            made = await _made(Path(name))
-            if not folder.is_dir():  # somebody else may have been quicker
-                made.rename(folder)
-    except _Failed as exc:
+        return await cached(_FOLDER, _made)
+    except FetchFailed as exc:
         raise PlugInMissing(
             f"put {', '.join(_FILES)} of Debian 11's package {PLUG_IN_PACKAGE} into "
-            f"{folder / 'purple'}: it could not be fetched ({exc})"
+            f"{cache() / _FOLDER / 'purple'}: it could not be fetched ({exc})"
         ) from exc
-    return folder
-
-
-class _Failed(Exception):
-    pass
 
 
 async def _made(scratch: Path) -> Path:
     """Return a folder as BitlBee wants it, in `scratch`."""
-    with trio.move_on_after(FETCH_SECONDS):
-        package = await _fetched(scratch)
-        await _run("dpkg-deb", "--extract", str(package), str(scratch / "files"))
-        made = scratch / "made"
-        (made / "purple").mkdir(parents=True)
-        for file in _FILES:
-            found = next((scratch / "files" / "usr" / "lib").rglob(file), None)
-            if found is None:
-                raise _Failed(f"{package.name} has no {file}")
-            shutil.copyfile(found, made / "purple" / file)
-        return made
-    raise _Failed(f"it took more than {FETCH_SECONDS} s")
+    package = await _fetched(scratch)
+    await output_of("dpkg-deb", "--extract", package, scratch / "files")
+    made = scratch / "made"
+    (made / "purple").mkdir(parents=True)
+    for file in _FILES:
+        found = next((scratch / "files" / "usr" / "lib").rglob(file), None)
+        if found is None:
+            raise FetchFailed(f"{package.name} has no {file}")
+        shutil.copyfile(found, made / "purple" / file)
+    return made
 
 
 async def _fetched(scratch: Path) -> Path:
     """Download the package of Debian 11, checked by apt as ever, with nothing of the system's."""
     if look_up("apt-get") is None or not await trio.Path(_KEY).exists():
-        raise _Failed(f"this needs apt-get and {_KEY}")
+        raise FetchFailed(f"this needs apt-get and {_KEY}")
     for part in ("lists/partial", "cache/archives/partial", "package"):
         (scratch / part).mkdir(parents=True)
     (scratch / "status").touch()
@@ -121,45 +103,30 @@ async def _fetched(scratch: Path) -> Path:
         }
         apt = ["apt-get", "-q", *(f"-o{key}={value}" for key, value in options.items())]
         try:
-            await _run(*apt, "-eany", "update", folder=scratch / "package")
-            await _run(*apt, "download", PLUG_IN_PACKAGE, folder=scratch / "package")
-        except _Failed as exc:
+            await output_of(*apt, "-eany", "update", folder=scratch / "package")
+            await output_of(*apt, "download", PLUG_IN_PACKAGE, folder=scratch / "package")
+        except FetchFailed as exc:
             errors.append(f"{mirror}: {exc}")
             continue
         return next((scratch / "package").glob("*.deb"))
-    raise _Failed("; ".join(errors))
+    raise FetchFailed("; ".join(errors))
 
 
 async def _mirrors() -> list[str]:
     """Return the mirrors of Debian that this machine's apt knows; Ubuntu's has none."""
     targets = ("Created-By: Packages", "Origin: Debian", "Label: Debian")
     try:
-        return (await _run("apt-get", "indextargets", "--format=$(REPO_URI)", *targets)).split()
-    except _Failed:
+        return (
+            await output_of("apt-get", "indextargets", "--format=$(REPO_URI)", *targets)
+        ).split()
+    except FetchFailed:
         return []
-
-
-async def _run(*command: str, folder: Path | None = None) -> str:
-    with trio.move_on_after(STEP_SECONDS):
-        done = await trio.run_process(
-            command,
-            capture_stdout=True,
-            stderr=subprocess.STDOUT,
-            check=False,
-            cwd=folder,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-        )
-        output = done.stdout.decode("utf-8", "replace")
-        if done.returncode:
-            raise _Failed(f"{command[0]}: {' '.join(output[-500:].split())}")
-        return output
-    raise _Failed(f"{command[0]} took more than {STEP_SECONDS} s")
 
 
 async def _version() -> str:
     try:
-        return await _run("dpkg-query", "--show", "--showformat=${Version}", PLUG_IN_PACKAGE)
-    except (_Failed, OSError):
+        return await output_of("dpkg-query", "--show", "--showformat=${Version}", PLUG_IN_PACKAGE)
+    except FetchFailed:
         return "(of unknown version)"
 
 

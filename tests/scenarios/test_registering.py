@@ -244,6 +244,7 @@ async def test_every_refusal_of_the_service_is_told(
     await play.send(register(RIGHT))
     await play.expect(refused(fault, id_="r1"))
     await is_registered(play, "")
+    await trio.sleep(70)  # a limit on logins is over by then
     await play.send(register(RIGHT, id_="r2"))
     await is_taken(play, id_="r2")
     await play.nothing_more()
@@ -303,7 +304,7 @@ async def test_what_waits_at_the_service_comes_after_the_login_presence(
     await play.expect(presence(JULIET, ROMEO, inside="<show>away</show>"))
     delay = f"<delay xmlns='urn:xmpp:delay' from='{G}' stamp='*'/>"
     came = await play.expect(said("wherefore art thou?", beside=delay))
-    assert came[1].get("stamp") == cast.stamp("2031-03-14T15:09:26Z")
+    assert str(came[1].get("stamp"))[:19] == cast.stamp("2031-03-14T15:09:26Z")[:19]
     await play.nothing_more()
     assert not legacy.kept("Romeo")
 

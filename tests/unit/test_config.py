@@ -23,7 +23,15 @@ from gateway.config import (
 )
 from gateway.errors import ConfigurationError
 from gateway.host import Address, Host
-from gateway.networks.base import Account, Ask, Capabilities, Description, LegacyClient, Network
+from gateway.networks.base import (
+    Account,
+    Ask,
+    Capabilities,
+    Description,
+    LegacyClient,
+    LoginLimit,
+    Network,
+)
 from gateway.strict import at_least, between, parse_address
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -65,6 +73,9 @@ class FakeNetwork:
 
     async def check(self, account: Account, ask: Ask) -> bool:
         return False
+
+    def login_limit(self, account: Account) -> LoginLimit | None:
+        raise NotImplementedError
 
     def sign_on(self, account: Account, ask: Ask) -> AbstractAsyncContextManager[LegacyClient]:
         raise NotImplementedError

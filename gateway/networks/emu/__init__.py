@@ -7,7 +7,15 @@ from typing import ClassVar
 import attrs
 
 from gateway.host import Address, Host
-from gateway.networks.base import Account, Ask, Capabilities, Description, Field, LegacyClient
+from gateway.networks.base import (
+    Account,
+    Ask,
+    Capabilities,
+    Description,
+    Field,
+    LegacyClient,
+    LoginLimit,
+)
 from gateway.networks.emu import protocol
 from gateway.networks.emu.client import EmuClient, Pace, linked
 
@@ -94,6 +102,10 @@ class EmuNetwork:
     @property
     def service_name(self) -> str:
         return str(self._address)
+
+    def login_limit(self, account: Account) -> LoginLimit | None:
+        del account  # this service takes any number
+        return None
 
     async def check(self, account: Account, ask: Ask) -> bool:
         del ask  # this service asks nothing

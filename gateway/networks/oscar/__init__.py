@@ -8,6 +8,7 @@ from typing import ClassVar
 import attrs
 import trio
 
+from gateway.errors import ConnectionLost
 from gateway.host import Address, Host
 from gateway.networks.base import (
     Account,
@@ -16,6 +17,7 @@ from gateway.networks.base import (
     Description,
     Field,
     LegacyClient,
+    LoginLimit,
     LoginRefused,
     Refusal,
 )
@@ -56,28 +58,37 @@ AIM_CAPABILITIES = Capabilities(
 ICQ_CAPABILITIES = attrs.evolve(AIM_CAPABILITIES, deny=True, search=True)
 SERVER_FIELD = "x-server"
 MAX_TOLD = 20  # addresses of a service that the operator is told of
+LOGIN_SECONDS = 62.0  # a minute, and what the clocks of two machines may differ in it
+TICKET_SECONDS = 45.0  # cookies are good for a minute
+MAX_TICKETS = 1_000
 
 
-class LoginBudget:
-    """How many logins a service takes from one address before it refuses them all for a while."""
+class Tickets:
+    """What logins gave that only tried a password, until somebody signs on with it.
 
-    def __init__(self, preset: Preset) -> None:
-        self._burst = preset.login_burst
-        self._seconds = 60 / preset.logins_a_minute if preset.logins_a_minute else 0.0
-        self._used = 0.0
-        self._last = float("-inf")
+    Trying a password and signing on then is one login for the service, and not two.
+    """
 
-    def spend(self) -> None:
-        """Take one. Raises `LoginRefused`, with the time to wait, when there is none left."""
-        if not self._burst or not self._seconds:
-            return
+    def __init__(self) -> None:
+        self._tickets: dict[str, tuple[float, Account, Ticket]] = {}  # by address
+
+    def keep(self, account: Account, ticket: Ticket) -> None:
         now = trio.current_time()
-        self._used = max(0.0, self._used - (now - self._last) / self._seconds)
-        self._last = now
-        if self._used > self._burst - 1:
-            wait = (self._used - self._burst + 1) * self._seconds
-            raise LoginRefused(Refusal.BUSY, "Too many users sign on at once; yours waits.", wait)
-        self._used += 1
+        kept = ((key, one) for key, one in self._tickets.items() if one[0] > now)
+        self._tickets = dict([*kept][-MAX_TICKETS + 1 :])
+        self._tickets[account.address] = (now + TICKET_SECONDS, account, ticket)
+
+    def holds(self, account: Account) -> bool:
+        """Say whether there is a ticket that `take` would give."""
+        until, owner, _ = self._tickets.get(account.address, (float("-inf"), None, None))
+        return until > trio.current_time() and owner == account
+
+    def take(self, account: Account) -> Ticket | None:
+        """Return a ticket for these credentials; each is good for one sign-on."""
+        if not self.holds(account):
+            return None
+        _, _, ticket = self._tickets.pop(account.address)
+        return ticket
 
 
 class Redirects:
@@ -106,7 +117,7 @@ class Service:
     preset: Preset
     place: Place
     traits: Traits
-    budget: LoginBudget
+    tickets: Tickets = attrs.field(factory=Tickets)
     fetching: Fetching = attrs.field(factory=Fetching)
 
 
@@ -141,7 +152,6 @@ class Oscar:
         return Service(
             server=server,
             preset=preset,
-            budget=LoginBudget(preset),
             traits=Traits(
                 canonical=self.canonical,
                 offered=attrs.evolve(
@@ -181,21 +191,33 @@ class Oscar:
         services = (self._usual, *self._others.values())
         return ", ".join(str(one.place.address) for one in services)
 
+    def login_limit(self, account: Account) -> LoginLimit | None:
+        try:
+            service = self._service_of(account)
+        except LoginRefused:
+            return None
+        most = service.preset.logins_a_minute
+        if not most or service.tickets.holds(account):
+            return None
+        return LoginLimit(str(service.place.address), most, LOGIN_SECONDS)
+
     async def check(self, account: Account, ask: Ask) -> bool:
         del ask  # this service asks nothing
         service = self._service_of(account)
-        service.budget.spend()
-        ticket = await ticket_for(service.place, self._login(account, service), self._deadline())
+        login = self._login(account, service)
+        ticket = await ticket_for(service.place, login, self._deadline())
         _session_address(service, ticket)
-        return True  # the cookie is never used, so that nobody was signed on
+        service.tickets.keep(account, ticket)
+        return True  # no connection has used the cookie: the account is not signed on
 
     @asynccontextmanager
     async def sign_on(self, account: Account, ask: Ask) -> AsyncGenerator[LegacyClient, None]:
         del ask
         service = self._service_of(account)
-        service.budget.spend()
         deadline = self._deadline()
-        ticket = await ticket_for(service.place, self._login(account, service), deadline)
+        kept = ticket = service.tickets.take(account)
+        if ticket is None:
+            ticket = await ticket_for(service.place, self._login(account, service), deadline)
         address = _session_address(service, ticket)
         own_address = self.canonical(account.address)
         nonce = self._host.token_bytes(4)
@@ -209,9 +231,16 @@ class Oscar:
             way=way,
             notice=notice,
         )
+        entered = False
         try:
             async with linked(service.place, address, session, deadline) as link:
+                entered = True
                 yield OscarClient(own_address, link, session)
+        except LoginRefused as exc:
+            if kept is None or entered or not exc.reason.passes:
+                raise
+            # The service may have forgotten its cookie: another login will tell.
+            raise ConnectionLost(f"{address} does not take the cookie any more") from exc
         finally:
             now, was_online = trio.current_time(), session.is_online
             service.fetching.note(own_address, session.stored, now, was_online=was_online)

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 import attrs
 import trio
 
-from gateway.errors import ConnectionLost, RemoteProtocolError
+from gateway.errors import ConnectionLost, RemoteProtocolError, Unreached
 from gateway.host import Address, Host
 from gateway.networks import base
 from gateway.networks.base import LoginRefused, Reason, SignedOff
@@ -450,9 +450,18 @@ class OscarClient:
 
 
 async def ticket_for(place: Place, login: Login, deadline: float) -> Ticket:
-    """Log in by `deadline`. Raises `LoginRefused`, `ConnectionLost`, `RemoteProtocolError`."""
-    with in_time(deadline, place.address):
-        return await log_in(place.host, place.address, login)
+    """Log in by `deadline`.
+
+    Raises `LoginRefused`, `ConnectionLost`, `RemoteProtocolError`; `Unreached` when the service has
+    not greeted us, so that we have said nothing to it.
+    """
+    try:
+        with in_time(deadline, place.address):
+            return await log_in(place.host, place.address, login)
+    except ConnectionLost as exc:
+        if login.greeted:
+            raise
+        raise Unreached(str(exc)) from exc
 
 
 @asynccontextmanager

@@ -30,16 +30,15 @@ class Preset:
     forgets_mime: bool = False
     message_bytes: int | None = None
     retry_seconds: float = 600.0
-    login_burst: int = 0  # 0: as many as one likes
-    logins_a_minute: float = 0.0
+    logins_a_minute: int = 0  # 0: as many as one likes
 
 
 PRESETS: Mapping[str, Preset] = {
     "plain": Preset(),
-    # It answers 512 for the length of messages and does not mean it; takes 10 logins of an address
-    # at once and then one a minute; rewrites what looks like HTML in messages of numbers, and tells
-    # numbers that nobody is there when it keeps a message. One listener serves everything; TLS is
-    # stunnel's, at the port of the sample.
+    # It answers 512 for the length of messages and does not mean it; takes ten logins of an address
+    # in any minute; rewrites what looks like HTML in messages of numbers, and tells numbers that
+    # nobody is there when it keeps a message. One listener serves everything; TLS is stunnel's, at
+    # the port of the sample.
     "open-oscar-server": Preset(
         tls_port=5193,
         offline=OfflineStore.ICQ,
@@ -48,8 +47,7 @@ PRESETS: Mapping[str, Preset] = {
         forgets_mime=True,
         message_bytes=2544,
         retry_seconds=60.0,
-        login_burst=10,
-        logins_a_minute=1.0,
+        logins_a_minute=10,
     ),
     # Servers of the old ICQ: no MD5, and messages are kept in the old way alone.
     "icq-only": Preset(login="roasted", offline=OfflineStore.ICQ),
@@ -97,8 +95,7 @@ class Server:
     redirect: Redirect | None = None
     allow_hosts: tuple[str, ...] = attrs.field(default=(), validator=host_alone)
     code_page: str = attrs.field(default="cp1252", validator=_code_page)
-    login_burst: int | None = attrs.field(default=None, validator=_amount)
-    logins_a_minute: float | None = attrs.field(default=None, validator=_amount)
+    logins_a_minute: int | None = attrs.field(default=None, validator=_amount)
 
     @property
     def title(self) -> str:
@@ -176,7 +173,7 @@ def preset_of(server: Server) -> Preset:
     preset = PRESETS[getattr(server, "preset", "plain")]
     said = {
         name: value
-        for name in ("login", "login_burst", "logins_a_minute")
+        for name in ("login", "logins_a_minute")
         if (value := getattr(server, name)) is not None
     }
     return attrs.evolve(preset, **said)

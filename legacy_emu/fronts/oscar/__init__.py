@@ -1,8 +1,8 @@
 """The OSCAR front: AIM and ICQ clients, on one port for login and all services.
 
 A connection begins as a `Link`, which is frames and nothing else. What its first frame asks for
-decides who talks on it: `Login`, `Bos` (the service proper), or `Icons`. `docs/emulator.md` has
-what works, and the protocol's own faults.
+decides who talks on it: `Login`, `Bos` (the service proper), `Icons` or `ChatNav`.
+`docs/emulator.md` has what works, and the protocol's own faults.
 """
 
 import trio

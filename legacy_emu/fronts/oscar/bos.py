@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from gateway.networks.oscar import wire
-from gateway.networks.oscar.wire import feedbag, general, html, icons, icq, messages, people, text
+from gateway.networks.oscar.wire import feedbag, general, html, icq, messages, people, text
 from gateway.networks.oscar.wire.people import Ask, UserInfo
 from legacy_emu import events
 from legacy_emu.events import OFFLINE, Look, Refusal, RequestRefused, Show
@@ -136,6 +136,12 @@ class Bos:
             return
         if not self._is_within_rates(snac):
             return
+        try:
+            self._take(snac)
+        except wire.RemoteProtocolError as exc:  # out of a block within the SNAC
+            self.link.refuse_malformed(snac, exc)
+
+    def _take(self, snac: wire.Snac) -> None:
         match wire.number_of(snac.body)[0]:
             case 0x01:
                 self._general(snac)
@@ -211,7 +217,8 @@ class Bos:
                 self.unknown(snac)
 
     def _offer_service(self, snac: wire.Snac, group: int) -> None:
-        if group != icons.GROUP or not self.is_able("avatar"):
+        pictures = group == wire.icons.GROUP and self.is_able("avatar")
+        if not pictures and group != wire.rooms.GROUP:
             self.refuse(snac, Code.UNAVAILABLE)
             return
         cookie = self.link.shared.issue(Ticket(self.person, group))

@@ -11,6 +11,7 @@ class Code:
     UNSUPPORTED = 0x08
     CLIENT_CANNOT = 0x09
     TOO_BIG = 0x0B
+    MALFORMED = 0x0E
     DENIED = 0x0D
     NO_MATCH = 0x14
     INBOX_FULL = 0x0F  # as the sub-code of NOT_LOGGED_ON

@@ -1,5 +1,6 @@
 """Food group 15: what ICQ clients ask of the service about others, and their offline messages."""
 
+import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from typing import TYPE_CHECKING
@@ -238,8 +239,9 @@ _SEARCHES: Mapping[int, Callable[[bytes], Mapping[str, str]]] = {
 def _le_tlvs(data: bytes) -> dict[int, bytes]:
     """Read ICQ's own little-endian TLVs, as far as they go."""
     found: dict[int, bytes] = {}
-    while len(data) >= 4:
-        kind, size = (int.from_bytes(data[at : at + 2], "little") for at in (0, 2))
-        found.setdefault(kind, data[4 : 4 + size])
-        data = data[4 + size :]
+    at = 0
+    while at + 4 <= len(data):
+        kind, size = struct.unpack_from("<HH", data, at)
+        found.setdefault(kind, data[at + 4 : at + 4 + size])
+        at += 4 + size
     return found

@@ -202,8 +202,9 @@ class Feedbag:
             items = self._items.values()
             there = [each.group for each in items if each.cls == ItemClass.GROUP and each.group]
         old = decode_order(group.attributes.first(Attribute.ORDER) or b"")
-        order = [each for each in old if each in there]
-        order += [each for each in there if each not in order]
+        present = set(there)
+        # Each once, first as the client has ordered them.
+        order = dict.fromkeys([*(each for each in old if each in present), *there])
         attributes = group.attributes.with_value(Attribute.ORDER, encode_order(tuple(order)))
         if attributes != group.attributes:
             self._change(changes, UpdateItems, attrs.evolve(group, attributes=attributes))

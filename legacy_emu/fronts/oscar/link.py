@@ -12,9 +12,10 @@ import attrs
 import trio
 
 from gateway.networks.oscar import wire
-from gateway.networks.oscar.wire import icons
+from gateway.networks.oscar.wire import icons, rooms
 from legacy_emu.faults import Connection, Kind, Moment
 from legacy_emu.fronts.oscar import misbehaviour
+from legacy_emu.fronts.oscar.codes import Code
 from legacy_emu.fronts.oscar.likeness import TRAITS, Traits
 from legacy_emu.fronts.oscar.shared import Shared
 from legacy_emu.service import Service
@@ -22,7 +23,7 @@ from legacy_emu.service import Service
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # frames for a client that does not read; then it is cut off
-MAX_WAITING_BYTES = 20_000_000
+MAX_WAITING_BYTES = 64_000_000
 MAX_BYTES_PER_WRITE = 64 * 1024
 LAST_WORDS_SECONDS = 5
 READ_BYTES = 64 * 1024
@@ -124,7 +125,14 @@ class Link:
             self._over = True
             connection.cut()
             return
-        packet = wire.decode(frame)
+        try:
+            packet = wire.decode(frame)
+        except wire.RemoteProtocolError as exc:
+            if frame.channel != wire.Channel.DATA or self._speaker is None:
+                raise
+            # The frames are intact: only this SNAC is lost.
+            self.refuse_malformed(wire.decode_unread(frame.payload), exc)
+            return
         match packet:
             case wire.KeepAlive():
                 pass
@@ -141,7 +149,8 @@ class Link:
     def _speaker_for(self, hello: wire.SignOn) -> Speaker | None:
         from legacy_emu.fronts.oscar.bart import Icons
         from legacy_emu.fronts.oscar.bos import Bos
-        from legacy_emu.fronts.oscar.login import Login
+        from legacy_emu.fronts.oscar.chat_nav import ChatNav
+        from legacy_emu.fronts.oscar.login import BOS, Login, may_sign_on
 
         if hello.cookie is None:
             return Login(self, hello)
@@ -151,7 +160,14 @@ class Link:
         if ticket is None or self.strikes(Kind.REFUSE_COOKIE):
             self.finish(wire.SignOff(error=misbehaviour.COOKIE_REFUSED))
             return None
-        return Icons(self, ticket) if ticket.group == icons.GROUP else Bos(self, ticket, hello)
+        if ticket.group == BOS and not may_sign_on(self):
+            return None
+        match ticket.group:
+            case icons.GROUP:
+                return Icons(self, ticket)
+            case rooms.GROUP:
+                return ChatNav(self, ticket)
+        return Bos(self, ticket, hello)
 
     async def _write(self, stream: trio.abc.Stream) -> None:
         """Write what waits, until the last word is written."""
@@ -201,6 +217,12 @@ class Link:
         if self.strikes(Kind.EXTRA_TLVS):
             snac = misbehaviour.with_extra_tlvs(snac)
         self.send(snac, value)
+
+    def refuse_malformed(self, snac: wire.Snac, why: wire.RemoteProtocolError) -> None:
+        """Answer a SNAC that cannot be read with an error."""
+        log.info("%s: %s", self.connection.id, why)
+        group, _ = wire.number_of(snac.body)
+        self.say(wire.Error(group, Code.MALFORMED), snac.request)
 
     def send(self, packet: wire.Packet, value: str = "") -> None:
         """Send anything. What does not fit its frame ends the connection: nobody else's fault."""

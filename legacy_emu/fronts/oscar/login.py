@@ -20,6 +20,10 @@ UNKNOWN_NAME = 0x0001
 UNKNOWN_UIN = 0x0008
 RATE_LIMITED = 0x001D
 
+# Each refusal names a page that explains it. There is none: this name never resolves.
+# QUIRK(Twisted 16.6): a refusal without TLV 04 raises KeyError.
+EXPLANATION = "http://legacy-emu.invalid/refused"
+
 _CODES = {
     Refusal.WRONG_CREDENTIALS: 0x0005,
     Refusal.UNKNOWN_ACCOUNT: 0x0008,
@@ -85,7 +89,7 @@ class Login:
         try:
             self._person(name, UNKNOWN_NAME)
         except _Refused as refused:
-            self._link.say(login.LoginReply(error=refused.code), request)
+            self._link.say(login.LoginReply(error=refused.code, url=EXPLANATION), request)
             self._link.finish(None)
             return
         self._challenge = b"%010d" % self._link.service.world.random.randrange(10**10)
@@ -107,7 +111,7 @@ class Login:
             # Which hash it is, clients are not to be trusted about.
             self._check(right=query.name == self._asked and query.hash in right)
         except _Refused as refused:
-            reply = login.LoginReply(name=query.name, error=refused.code)
+            reply = login.LoginReply(name=query.name, error=refused.code, url=EXPLANATION)
         else:
             reply = login.LoginReply(
                 name=name_of(person),
@@ -126,7 +130,7 @@ class Login:
                 return
             self._check(right=login.roast(hello.roasted or b"") == to_utf8(person.password))
         except _Refused as refused:
-            answer = wire.SignOff(name=hello.name, error=refused.code)
+            answer = wire.SignOff(name=hello.name, error=refused.code, url=EXPLANATION)
         else:
             answer = wire.SignOff(
                 name=name_of(person),
@@ -167,6 +171,18 @@ class Login:
         log.debug("%s: %s may sign on", self._link.connection.id, person.address)
         ticket = Ticket(person, BOS, clean(client or "")[:100], several or 0)
         return self._link.shared.issue(ticket)
+
+
+def may_sign_on(link: Link) -> bool:
+    """Let a cookie's owner in, unless a fault strikes; a client may come long after its login."""
+    faults, connection = link.service.faults, link.connection
+    if faults.take(Kind.DROP, connection, Moment.SIGN_ON) is not None:
+        connection.cut()
+        return False
+    if (refusal := faults.take(Kind.REFUSE, connection)) is not None:
+        link.finish(wire.SignOff(error=_CODES[refusal.reason]))
+        return False
+    return True
 
 
 class _Refused(Exception):

@@ -1,13 +1,17 @@
 """What people say: plain text on the backend's side, OSCAR's formats on the other."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from gateway.networks.oscar import wire
 from gateway.networks.oscar.wire import html, messages, text
 from gateway.networks.oscar.wire.messages import TypedKind
 from gateway.networks.oscar.wire.people import SERVER_RELAY
 from legacy_emu.fronts.oscar.looks import is_uin
 
 MAX_TEXT_BYTES = 7_800  # of one message, as it is sent
+FRAGMENT_HEAD_BYTES = 4
+TEXT_FRAGMENT = 1
 
 
 class Unreadable(Exception):
@@ -20,9 +24,12 @@ def is_plain(first: str, second: str) -> bool:
 
 
 def readable(message: messages.Send, sender: str, to: str) -> str:
-    """Return what a message on channel 1 or 2 says. Raises `Unreadable`."""
+    """Return what a message on channel 1 or 2 says.
+
+    Raises `Unreadable`, and `RemoteProtocolError` for one that is malformed.
+    """
     if message.channel == messages.PLAIN and message.text is not None:
-        return _plain(text.decode_parts_text(messages.decode_parts(message.text)), sender, to)
+        return _plain(text.decode_parts_text(_parts_of(message.text)), sender, to)
     if message.channel == messages.RENDEZVOUS and message.data is not None:
         rendezvous = messages.decode_rendezvous(message.data)
         if rendezvous.capability == SERVER_RELAY and rendezvous.relayed is not None:
@@ -30,6 +37,29 @@ def readable(message: messages.Send, sender: str, to: str) -> str:
             if relayed.kind == TypedKind.PLAIN and relayed.format != messages.RTF_GUID:
                 return _plain(text.decode_loose(relayed.text), sender, to)
     raise Unreadable(f"a message on channel {message.channel} that nobody here takes")
+
+
+def _parts_of(data: bytes) -> tuple[messages.Part, ...]:
+    """Read the parts of a text as far as they go. Raises `RemoteProtocolError` if there are none.
+
+    A text that claims more than there is ends with the message. What stands behind any other fault
+    is left out.
+    """
+    parts = []
+    at = 0
+    while (start := at + FRAGMENT_HEAD_BYTES) <= len(data):
+        kind, end = data[at], start + int.from_bytes(data[at + 2 : start], "big")
+        if kind == TEXT_FRAGMENT:
+            # QUIRK(aimpyfly, node-oscar): they count characters, so that texts go on behind their
+            # end. A fragment would have its version there, which is 1.
+            if data[end + 1 : end + 2] not in (b"", b"\1"):
+                end = len(data)
+            with suppress(wire.RemoteProtocolError):  # too short for its charset
+                parts.append(wire.decode_block(messages.Part, data[start:end]))
+        at = end
+    if not parts:
+        raise wire.RemoteProtocolError("a message without a text that can be read")
+    return tuple(parts)
 
 
 def typed_text(typed: messages.TypedMessage) -> str:

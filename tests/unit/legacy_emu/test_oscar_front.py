@@ -30,6 +30,7 @@ from tests.unit.legacy_emu.oscar_client import (
 )
 
 HELLO = (1, b"\0\0\0\1")
+EXPLAINED = tlv(4, "http://legacy-emu.invalid/refused")  # in every refusal of a login
 
 
 @pytest.fixture
@@ -106,14 +107,15 @@ async def test_a_wrong_password_and_an_unknown_name(control: Control, dial: Conn
         await romeo.send("17/06", tlv(1, "romeo"), 1)
         await romeo.next()
         await romeo.send("17/02", tlv(1, "romeo") + tlv(0x25, bytes(16)), 2)
-        found = tlvs((await romeo.next()).data)
-        assert (found[8], 6 in found) == (b"\0\5", False)
+        refused = await romeo.next()
+        assert refused.data == tlv(1, "romeo") + bytes.fromhex("0008 0002 0005") + EXPLAINED
     async with dial() as nobody:
         await nobody.next_frame()
         await nobody.send_frame(1, b"\0\0\0\1")
         await nobody.send("17/06", tlv(1, "paris"), 1)
         refused = await nobody.next()
-        assert (refused.number, refused.data) == ("17/03", bytes.fromhex("0008 0002 0001"))
+        assert refused.number == "17/03"
+        assert refused.data == bytes.fromhex("0008 0002 0001") + EXPLAINED
         await nobody.expect_end()
 
 
@@ -141,7 +143,7 @@ async def test_a_roasted_login_in_literal_bytes(control: Control, dial: Connect)
             await wrong.next_frame()
             await wrong.send_frame(1, b"\0\0\0\1" + tlv(1, name) + tlv(2, password))
             channel, payload = await wrong.next_frame()
-            assert (channel, tlvs(payload)[8]) == (4, code)
+            assert (channel, payload) == (4, tlv(1, name) + tlv(8, code) + EXPLAINED)
 
 
 async def test_a_cookie_is_good_once_and_not_for_long(
@@ -693,6 +695,55 @@ async def test_an_icon_is_uploaded_when_it_is_not_known(
     assert (person.avatar.data, person.avatar.media_type) == (picture, "image/gif")
 
 
+# --- chat navigation --------------------------------------------------------------------------
+
+
+async def test_chat_navigation_knows_no_rooms(control: Control, dial: Connect, on: SignOn) -> None:
+    del control
+    async with on("romeo") as romeo:
+        await romeo.send("01/04", "000d", 5)
+        offer = await romeo.next()
+        found = tlvs(offer.data)
+        assert (offer.number, offer.request) == ("01/05", 5)
+        assert (found[0x0D], found[5], len(found[6])) == (b"\0\x0d", b"127.0.0.1:4190", 256)
+        async with dial() as rooms:
+            await rooms.next_frame()
+            await rooms.send_frame(1, b"\0\0\0\1" + tlv(6, found[6]))
+            greeting = await rooms.next()
+            assert (greeting.number, greeting.data.hex()) == ("01/03", "0001000d")
+            await rooms.send("01/17", "0001 0003 000d 0001", 1)
+            versions = await rooms.next()
+            assert (versions.number, versions.data.hex()) == ("01/18", "00010003000d0001")
+            await rooms.send("01/06", request=2)
+            assert (await rooms.next()).number == "01/07"
+            await rooms.send("01/08", "0001 0002 0003 0004 0005")
+            await rooms.send("0d/02", request=3)
+            rights = await rooms.next()
+            assert (rights.number, rights.request) == ("0d/09", 3)
+            assert rights.data == bytes.fromhex(
+                "0002 0001 0a"  # rooms at once
+                "0003 0044 0004 0009"  # exchange 4
+                "0003 0001 0a 0002 0002 0010 0004 0002 0064 00c9 0002 000f"
+                "00d5 0001 00"  # nothing may be created
+                "00d6 0008 75732d6173636969 00d7 0002 656e"
+                "00d8 0008 75732d6173636969 00d9 0002 656e"
+            )
+            await rooms.send("01/02", "0001 0003 0110 0629 000d 0001 0110 0629")
+            await rooms.send("0d/03", "0004", 4)
+            exchange = await rooms.next()
+            assert (exchange.number, exchange.request, exchange.data) == ("0d/09", 4, rights.data)
+            for number, data, code in [
+                ("0d/03", "0005", b"\0\x08"),
+                ("0d/04", "0004 06 766572 6f6e61 0000 02", b"\0\x14"),
+                ("0d/08", "0004 06 637265617465 ffff 01 0001 00d3 0006 7665726f6e61", b"\0\x0d"),
+                ("0d/07", "", b"\0\1"),
+            ]:
+                await rooms.send(number, data, 5)
+                refused = await rooms.next()
+                assert (refused.number, refused.request) == ("0d/01", 5)
+                assert refused.data == code
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 
@@ -702,11 +753,6 @@ async def test_an_icon_is_uploaded_when_it_is_not_known(
         "00",
         "2a 09 00 00 00 00",
         "2a 02 00 00 00 03 00 04 00",
-        "2a 02 00 00 00 0b 00 04 00 06 00 00 00 00 00 01 00",
-        "2a 02 00 00 00 0c 00 02 00 04 00 00 00 00 00 01 00 01",
-        "2a 02 00 00 00 10 00 15 00 02 00 00 00 00 00 01 00 01 00 02 ff ff",
-        "2a 02 00 00 00 0a 00 15 00 02 00 00 00 00 00 01",
-        "2a 02 00 00 00 0c 00 13 00 08 80 00 00 00 00 01 00 40",
         "2a 01 00 00 00 04 00 00 00 01",
         "2a 03 00 00 00 00",
     ],
@@ -720,6 +766,90 @@ async def test_who_breaks_the_protocol_loses_his_connection_and_nobody_else_does
         await juliet.expect_end()
         assert await romeo.barrier() == []
     assert [each.account for each in control.arrived(kind="sign_off")] == ["juliet", "romeo"]
+
+
+@pytest.mark.parametrize(
+    ("number", "data"),
+    [
+        ("04/06", "00"),
+        ("02/04", "00 01"),
+        ("15/02", "00 01 00 02 ff ff"),
+        ("15/02", ""),
+        ("13/08", "00 40"),
+    ],
+)
+async def test_malformed_body_costs_its_snac(
+    control: Control, on: SignOn, number: str, data: str
+) -> None:
+    async with on("juliet") as juliet:
+        await juliet.send(number, data, 7)
+        error = await juliet.next()
+        assert (error.number, error.request, error.data) == (f"{number[:2]}/01", 7, b"\0\x0e")
+        assert await juliet.barrier() == []
+
+
+def fragment(kind: int, data: bytes, claimed: int | None = None) -> bytes:
+    size = len(data) if claimed is None else claimed
+    return bytes([kind, 1]) + size.to_bytes(2, "big") + data
+
+
+FEATURES = fragment(5, b"\1\1\1\2")
+HEART = bytes.fromhex("0002 0000") + "I \u2665 thee".encode("utf-16-be")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (FEATURES + fragment(1, HEART, len(HEART) + 40), "I \u2665 thee"),
+        # As aimpyfly and node-oscar count it: characters.
+        (FEATURES + fragment(1, HEART, 4 + (len(HEART) - 4) // 2), "I \u2665 thee"),
+        (fragment(1, bytes(4) + b"one ") + fragment(1, bytes(4) + b"two", 99), "one two"),
+        (fragment(1, bytes(4) + b"one") + fragment(5, b"", 0xFFFF), "one"),
+        (fragment(1, bytes(4) + b"one") + b"\1\1", "one"),
+        (fragment(1, b"\0") + fragment(1, bytes(4) + b"two"), "two"),
+    ],
+    ids=range(6),
+)
+async def test_faulty_fragments_are_read_in_part(
+    control: Control, on: SignOn, text: bytes, read: str
+) -> None:
+    async with on("romeo") as romeo:
+        message = b"11223344\0\1" + s8("juliet") + tlv(2, text) + tlv(3, b"") + tlv(6, b"")
+        await romeo.send("04/06", message, 5)
+        assert (await romeo.next()).number == "04/0c"
+        [arrived] = control.arrived(kind="message")
+        assert arrived.fields["text"] == read
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\1", FEATURES, fragment(1, b"\0\0\0"), fragment(1, b"", 9), b"\xff" * 40]
+)
+async def test_message_without_readable_text_is_refused(
+    control: Control, on: SignOn, text: bytes
+) -> None:
+    async with on("romeo") as romeo:
+        await romeo.send("04/06", b"11223344\0\1" + s8("juliet") + tlv(2, text), 5)
+        error = await romeo.next()
+        assert (error.number, error.request, error.data) == ("04/01", 5, b"\0\x0e")
+        assert await romeo.barrier() == []
+    assert control.arrived(kind="message") == []
+
+
+async def test_one_question_gets_a_few_pictures(
+    control: Control, on: SignOn, dial: Connect
+) -> None:
+    async with on("romeo") as romeo:
+        await romeo.send("01/04", b"\0\x10", 1)
+        cookie = tlvs((await romeo.expect("01/05")).data)[6]
+        async with dial() as pictures:
+            await pictures.next_frame()
+            await pictures.send_frame(1, b"\0\0\0\1" + tlv(6, cookie))
+            await pictures.expect("01/03")
+            ids = bytes.fromhex("0001 01 10" + "00" * 16) * 3_000
+            await pictures.send("10/06", s8("juliet") + b"\xff" + ids, 2)
+            await pictures.send("01/06", b"", 3)
+            await pictures.expect("01/07")
+            assert 0 < len([each for each in pictures.passed if each.number == "10/07"]) <= 10
 
 
 @pytest.mark.parametrize("channel", [2, 4, 5])

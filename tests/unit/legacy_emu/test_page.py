@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -299,12 +298,3 @@ async def test_a_port_that_is_taken_is_named() -> None:
         second = attrs.evolve(PEOPLE, web=WebConfig(taken))
         with pytest.RaisesGroup(pytest.RaisesExc(CannotListen, match=f"web on {taken}")):
             await server.run(second, RealWorld())
-
-
-async def test_without_its_packages_it_says_which_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delitem(sys.modules, "legacy_emu.page", raising=False)
-    monkeypatch.setitem(sys.modules, "hypercorn", None)
-    with pytest.RaisesGroup(pytest.RaisesExc(ConfigError, match=r"balcony-gateway\[http\]")):
-        await server.run(PEOPLE, RealWorld())

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import attrs
 import pytest
-import trio
 from trio.testing import MockClock
 
 from gateway.errors import ConfigurationError
@@ -14,6 +13,7 @@ from gateway.host import RealHost
 from gateway.networks.base import (
     Account,
     CommandDone,
+    LoginLimit,
     LoginRefused,
     MessageOutcome,
     MessageReceived,
@@ -25,7 +25,7 @@ from gateway.networks.base import (
     Show,
     Stage,
 )
-from gateway.networks.oscar import Aim
+from gateway.networks.oscar import LOGIN_SECONDS, Aim
 from gateway.networks.oscar.settings import (
     PRESETS,
     AimServer,
@@ -48,29 +48,6 @@ from tests.unit.networks.oscar_scene import (
 )
 
 # --- presets ----------------------------------------------------------------------------------
-
-
-async def test_open_oscar_server_is_not_overrun_by_logins(autojump_clock: MockClock) -> None:
-    async with aim(preset="open-oscar-server") as scene:
-        for _ in range(10):
-            await scene.network.check(ROMEO, no_challenge)
-        with pytest.raises(LoginRefused) as refused:
-            await scene.network.check(ROMEO, no_challenge)
-        assert refused.value.reason is Refusal.BUSY
-        wait = refused.value.retry_after
-        assert wait is not None
-        assert 0 < wait <= 60
-        await trio.sleep(wait)
-        await scene.network.check(ROMEO, no_challenge)
-        with pytest.raises(LoginRefused):
-            await scene.network.check(ROMEO, no_challenge)
-        assert len(scene.server.said(0x17, 2)) == 11
-        await trio.sleep(60)
-        async with signed_on(scene):
-            pass
-        with pytest.raises(LoginRefused):
-            await enter(scene, ROMEO)
-        assert len(scene.server.said(0x17, 2)) == 12
 
 
 async def test_open_oscar_server_is_asked_for_kept_messages_in_one_way(
@@ -239,15 +216,15 @@ async def test_a_server_that_is_offered_no_longer_is_refused(autojump_clock: Moc
 
 async def test_each_server_has_its_own_ways(autojump_clock: MockClock) -> None:
     old = IcqServer(host="old.example", tls="off", preset="icq-only", cut_password=True)
-    async with icq(server=(old,), login_burst=1, logins_a_minute=1) as scene:
+    async with icq(server=(old,), logins_a_minute=1) as scene:
         scene.server.bos_address = b""
-        await scene.network.check(NUMBER, no_challenge)
-        with pytest.raises(LoginRefused):
-            await scene.network.check(NUMBER, no_challenge)
+        limit = LoginLimit("oscar.example:5190", 1, LOGIN_SECONDS)
+        assert scene.network.login_limit(NUMBER) == limit
         there = {"x-server": "old.example"}
         scene.account = Account("10001", "montague and what is cut", there)
+        assert scene.network.login_limit(scene.account) is None
         async with signed_on(scene):
-            assert len(scene.server.said(0x17, 6)) == 1  # the check was there
+            assert scene.server.said(0x17, 6) == []
             assert scene.server.said(4, 0x10) == []
 
 
@@ -299,7 +276,7 @@ HOST = 'a host name or an IP address alone, as in "chat.example.org", without a 
             {"ping_seconds": 0},
             "ping_seconds: found 0.0, expected a number of seconds above 0 and below a day",
         ),
-        ({"login_burst": -1}, "login_burst: found -1, expected 0 or more"),
+        ({"logins_a_minute": -1}, "logins_a_minute: found -1, expected 0 or more"),
         (
             {"preset": "icq-only"},
             'preset: found "icq-only", expected "plain" or "open-oscar-server"',

@@ -334,7 +334,7 @@ class Poisoned:
 
 @asynccontextmanager
 async def poisoned(cut: Script = close) -> AsyncGenerator[tuple[Scene, Poisoned], None]:
-    async with icq(preset=PRESET, login_burst=0) as scene:
+    async with icq(preset=PRESET) as scene:
         service = Poisoned(cut)
         scene.server.script[0x15, 2] = service.icq
         scene.server.script[4, 0x10] = service.icbm

@@ -42,6 +42,7 @@ from gateway.networks.oscar.wire import (
     login,
     messages,
     people,
+    rooms,
 )
 from gateway.networks.oscar.wire import fields as f
 
@@ -122,6 +123,20 @@ VECTORS: list[tuple[str, str, int, Packet]] = [
         00 05""",
         0x65,
         Snac(login.LoginReply(name="alice", error=5), 2),
+    ),
+    (
+        "17/03 with an error and a URL",
+        """2a 02 00 65 00 27 00 17 00 03 00 00 00 00 00 02 00 01 00 05 61 6c 69 63 65 00 08 00 02
+        00 05 00 04 00 0a 68 74 74 70 3a 2f 2f 78 2e 79""",
+        0x65,
+        Snac(login.LoginReply(name="alice", error=5, url="http://x.y"), 2),
+    ),
+    (
+        "channel 4 with an error and a URL",
+        """2a 04 00 65 00 1d 00 01 00 05 31 30 30 30 31 00 08 00 02 00 05 00 04 00 0a 68 74 74 70
+        3a 2f 2f 78 2e 79""",
+        0x65,
+        SignOff(name="10001", error=5, url="http://x.y"),
     ),
     (
         "roasted sign-on",
@@ -340,6 +355,57 @@ VECTORS: list[tuple[str, str, int, Packet]] = [
                 )
             ),
             0x31,
+        ),
+    ),
+    (
+        "0D/02",
+        "2a 02 00 04 00 0a 00 0d 00 02 00 00 00 0d 00 02",
+        4,
+        Snac(rooms.RightsQuery(), 0x000D0002),
+    ),
+    (
+        "0D/08",
+        """2a 02 00 05 00 34 00 0d 00 08 00 00 00 00 00 03 00 04 06 63 72 65 61 74 65 ff ff 01
+        00 03 00 d3 00 06 76 65 72 6f 6e 61 00 d6 00 08 75 73 2d 61 73 63 69 69 00 d7 00 02 65
+        6e""",
+        5,
+        Snac(
+            rooms.CreateRoom(
+                exchange=4,
+                room="create",
+                instance=0xFFFF,
+                detail=1,
+                name="verona",
+                charset="us-ascii",
+                language="en",
+            ),
+            3,
+        ),
+    ),
+    (
+        "0D/09",
+        """2a 02 00 66 00 57 00 0d 00 09 00 00 00 0d 00 02 00 02 00 01 0a 00 03 00 44 00 04 00
+        09 00 03 00 01 0a 00 02 00 02 00 10 00 04 00 02 00 64 00 c9 00 02 00 0f 00 d5 00 01 00
+        00 d6 00 08 75 73 2d 61 73 63 69 69 00 d7 00 02 65 6e 00 d8 00 08 75 73 2d 61 73 63 69
+        69 00 d9 00 02 65 6e""",
+        0x66,
+        Snac(
+            rooms.RoomsReply(
+                max_rooms=10,
+                exchange=rooms.Exchange(
+                    id=4,
+                    max_rooms=10,
+                    permissions=0x10,
+                    max_name_bytes=100,
+                    flags=0x0F,
+                    may_create=0,
+                    charset="us-ascii",
+                    language="en",
+                    second_charset="us-ascii",
+                    second_language="en",
+                ),
+            ),
+            0x000D0002,
         ),
     ),
     (

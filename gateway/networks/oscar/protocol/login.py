@@ -87,7 +87,7 @@ class Login:
         self._variant = variant
         self._several = SEVERAL if several else ONLY_ONE
         self._retry_seconds = retry_seconds
-        self._greeted = False
+        self.greeted = False
         self._challenged = variant == "roasted"  # there is nothing to be answered then
         self._requests = 0
         self.outgoing: list[Packet] = []
@@ -96,10 +96,10 @@ class Login:
     def receive(self, packet: Packet) -> None:
         """Take a packet. Raises `LoginRefused`, `ConnectionLost` and `RemoteProtocolError`."""
         match packet:
-            case SignOn() if not self._greeted:
-                self._greeted = True
+            case SignOn() if not self.greeted:
+                self.greeted = True
                 self._greet()
-            case Snac(body=login.Challenge(key=key)) if self._greeted and not self._challenged:
+            case Snac(body=login.Challenge(key=key)) if self.greeted and not self._challenged:
                 self._challenged = True
                 self._answer(key)
             case Snac(body=login.LoginReply() as result):

@@ -17,9 +17,9 @@ stream.send_all(encode(writer, Snac(messages.HostAck(…), request)))
 
 At the end of a stream `reader.at_the_end()` may have one frame more. The bodies of SNACs stand by
 food group: `login` (17), `general` (01), `people` (02, 03, 09, 0B; also the user info block and
-BART ids), `messages` (04), `icons` (10), `feedbag` (13), `icq` (15); `snac.Error` answers for any
-of them, `snac.Unknown` is what this codec does not know. Every body can be decoded and encoded,
-whichever side sends it. `text` reads and writes the charsets, `html` AIM's HTML.
+BART ids), `messages` (04), `rooms` (0D), `icons` (10), `feedbag` (13), `icq` (15); `snac.Error`
+answers for any of them, `snac.Unknown` is what this codec does not know. Every body can be decoded
+and encoded, whichever side sends it. `text` reads and writes the charsets, `html` AIM's HTML.
 
 Where bytes hold a block of their own, that is read and written apart, since what it is depends on
 something else: `messages.decode_parts`/`encode_parts` (channel 1), `messages.decode_typed` with
@@ -42,6 +42,7 @@ from gateway.networks.oscar.wire import (
     login,
     messages,
     people,
+    rooms,
     text,
 )
 from gateway.networks.oscar.wire.fields import (
@@ -71,6 +72,7 @@ from gateway.networks.oscar.wire.snac import (
     Snac,
     Unknown,
     decode_snac,
+    decode_unread,
     encode_snac,
     group_of,
     known_bodies,
@@ -101,6 +103,7 @@ __all__ = [
     "decode",
     "decode_block",
     "decode_snac",
+    "decode_unread",
     "encode",
     "encode_block",
     "encode_snac",
@@ -115,6 +118,7 @@ __all__ = [
     "messages",
     "number_of",
     "people",
+    "rooms",
     "text",
 ]
 

@@ -134,6 +134,17 @@ def decode_snac(payload: bytes) -> Snac:
     return Snac(body, request, flags & ~EXTENDED, extension)
 
 
+def decode_unread(payload: bytes) -> Snac:
+    """Read the header alone, for an answer to a SNAC whose body is malformed.
+
+    Raises `RemoteProtocolError`.
+    """
+    if len(payload) < _HEADER.size:
+        raise RemoteProtocolError(f"a SNAC of {len(payload)} bytes, expected {_HEADER.size}")
+    group, subtype, flags, request = _HEADER.unpack_from(payload)
+    return Snac(Unknown(group, subtype, payload[_HEADER.size :]), request, flags & ~EXTENDED)
+
+
 def _read_body(group: int, subtype: int, reader: Reader) -> Body:
     if subtype == ERROR and any(known == group for known, _ in _BY_NUMBER):
         error = read_block(_ErrorBlock, reader)
