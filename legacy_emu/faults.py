@@ -127,7 +127,7 @@ class Faults:
         return len(healed)
 
     def heal(self, kind: Kind, connection: Connection) -> None:
-        """Heal all faults of this kind that strike `connection`, and nobody else."""
+        """Heal all faults of this kind for the account of `connection`."""
         for name, fault in list(self._faults.items()):
             if fault.kind is kind and fault.account == connection.account:
                 self.clear(name)

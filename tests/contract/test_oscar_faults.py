@@ -224,7 +224,7 @@ async def test_a_refusal_is_told(there: AimHarness, reason: EmuRefusal) -> None:
         assert refused.value.reason.value == reason.value
 
 
-async def test_a_store_that_cannot_be_read_is_a_lost_connection(there: AimHarness) -> None:
+async def test_an_unreadable_store_ends_the_connection(there: AimHarness) -> None:
     """It is ICQ's: AIM asks for nothing that way. `test_oscar_stored.py` has what follows."""
     session = await prepared(there)
     there.control.set_fault(Kind.POISON)

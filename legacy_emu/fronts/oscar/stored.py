@@ -72,7 +72,7 @@ class Stored:
         return self._stores
 
     def takes_unreadable(self, other: Person, message: messages.Send) -> bool:
-        """Store a message for a number that is away, if nobody could read it."""
+        """Store a message for a number that is away, if its text cannot be read."""
         kept = self._bos.link.shared.account(other).kept.unreadable
         if not self._traits.chokes_on_stored or other.sessions or not message.store:
             return False

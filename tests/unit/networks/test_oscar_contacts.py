@@ -334,9 +334,7 @@ def sees(contact: Contact) -> bool:
 
 
 @pytest.mark.parametrize("body", ["0001", None])
-async def test_a_list_that_is_not_shown_again_changes_nothing(
-    autojump_clock: MockClock, body: str | None
-) -> None:
+async def test_a_failed_look_changes_nothing(autojump_clock: MockClock, body: str | None) -> None:
     async def refuse(connection: Connection, heard: Heard) -> None:
         if body is not None:
             await connection.snac(0x13, 1, body, heard.request)
@@ -347,7 +345,7 @@ async def test_a_list_that_is_not_shown_again_changes_nothing(
         assert done.result is AddResult.GRANTED
 
 
-async def test_names_and_numbers_of_icq_cost_no_further_look(autojump_clock: MockClock) -> None:
+async def test_other_additions_cost_no_look(autojump_clock: MockClock) -> None:
     for network, address in ((aim, "tybalt"), (icq, "10002")):
         async with network() as scene, signed_on(scene) as client:
             await ask_of(client, AddContact(ref="a", address=address), CommandDone)

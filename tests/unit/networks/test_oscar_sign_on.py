@@ -284,7 +284,7 @@ def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
         (b"oscar.example:9", {"tls": "on", "redirect": "follow"}, 'set redirect = "ignore"'),
     ],
 )
-async def test_a_redirect_nobody_allowed_is_the_operators_matter(
+async def test_a_redirect_not_allowed_is_the_operators_matter(
     autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
     told: bytes,
@@ -305,7 +305,7 @@ async def test_a_redirect_nobody_allowed_is_the_operators_matter(
         assert remedy in said
 
 
-async def test_addresses_without_end_are_logged_within_bounds(
+async def test_logged_redirects_are_bounded(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with aim() as scene:

@@ -82,7 +82,7 @@ async def kept_for(*things: Snac) -> AsyncGenerator[tuple[Scene, Keeper], None]:
     async with icq(preset=PRESET) as scene:
         keeper = Keeper(things)
         scene.server.script[0x15, 2] = keeper
-        scene.server.feedbag = scene.server.feedbag[:2]  # nobody is on the list
+        scene.server.feedbag = scene.server.feedbag[:2]  # the list is empty
         yield scene, keeper
 
 
@@ -176,7 +176,7 @@ async def test_without_an_end_nothing_is_deleted(autojump_clock: MockClock) -> N
             acknowledge(client, await all_of(client))
             await trio.sleep(1_000)
             assert keeper.commands == [QUERY]
-            # After that long, one who asks once more is asking anew.
+            # After that time the same request is a new one.
             await scene.server.bos.snac(*_pushed(asked("10002")))
             assert (await next_event(client, ContactRequest)).address == "10002"
 
@@ -199,7 +199,7 @@ async def test_the_same_kept_ten_times_is_told_once(autojump_clock: MockClock) -
         assert keeper.commands == [QUERY, DELETE]
 
 
-async def test_thousands_of_requests_come_a_hundred_at_a_time(autojump_clock: MockClock) -> None:
+async def test_requests_come_a_hundred_at_a_time(autojump_clock: MockClock) -> None:
     things = [asked(str(20_000 + number)) for number in range(2_500)]
     async with kept_for(*things) as (scene, keeper), signed_on(scene) as client:
         told: list[str] = []
@@ -212,7 +212,7 @@ async def test_thousands_of_requests_come_a_hundred_at_a_time(autojump_clock: Mo
         assert keeper.commands == [QUERY, DELETE]
 
 
-async def test_thousands_of_adders_are_told_in_few_words(autojump_clock: MockClock) -> None:
+async def test_thousands_of_additions_are_few_notices(autojump_clock: MockClock) -> None:
     things = [added(str(20_000 + number)) for number in range(2_500)]
     async with kept_for(*things) as (scene, keeper), signed_on(scene) as client:
         texts = notices(await all_of(client))

@@ -525,11 +525,11 @@ class Session:
         try:
             address = self._traits.canonical(name)
         except InvalidAddress:  # 0 stands for an AIM name on some services
-            yield from self._from_nobody(message.uin, meaning)
+            yield from self._from_unusable(message.uin, meaning)
         else:
             yield from tell(address)
 
-    def _from_nobody(self, uin: int, meaning: talk.Meaning) -> Iterator[base.LegacyEvent]:
+    def _from_unusable(self, uin: int, meaning: talk.Meaning) -> Iterator[base.LegacyEvent]:
         """Tell what was kept of somebody who cannot be answered."""
         if isinstance(meaning, talk.Text):
             self.stored.keep_unnamed()

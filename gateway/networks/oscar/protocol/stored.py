@@ -102,7 +102,7 @@ class Stored:
         self._note()
 
     def unreadable(self) -> None:
-        """Note a message that nobody can be shown. It is not worth coming again."""
+        """Note a message that cannot be shown. It need not come again."""
         self._note()
         self._unreadable += 1
 
