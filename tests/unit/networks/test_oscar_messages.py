@@ -122,6 +122,19 @@ async def test_a_long_message_goes_in_pieces_and_has_one_outcome(
             pytest.fail(f"{await client.receive()} came, too")
 
 
+async def test_sending_ends_when_a_piece_is_refused(autojump_clock: MockClock) -> None:
+    async def refuse(connection: Connection, heard: Heard) -> None:
+        await connection.snac(4, 1, "0004", heard.request)
+
+    async with aim() as scene, signed_on(scene) as client:
+        scene.server.script[4, 6] = refuse
+        with trio.fail_after(60):
+            message = SendMessage(ref="m", conversation="juliet", text="word " * 2_000)
+            outcome = await ask_of(client, message, MessageOutcome)
+        assert outcome.stage is Stage.FAILED
+        assert 0 < len(scene.server.said(4, 6)) < 10
+
+
 async def test_a_message_for_ever_is_too_long(autojump_clock: MockClock) -> None:
     async with aim() as scene, signed_on(scene) as client:
         for size in (13_000, 2_000_000):
