@@ -24,6 +24,7 @@ from gateway.networks.oscar.protocol import (
     Login,
     Session,
     Traits,
+    canonical_contact,
     canonical_screen_name,
     canonical_uin,
 )
@@ -234,7 +235,7 @@ class Icq(Oscar):
         prompt_description="ICQ Number",
         instructions="Your ICQ number and password.",
         fields=(
-            Field(name="username", label="ICQ number"),
+            Field(name="username", label="ICQ number", canonical=canonical_uin),
             Field(name="password", label="Password", secret=True),
         ),
         capabilities=ICQ_CAPABILITIES,
@@ -243,4 +244,4 @@ class Icq(Oscar):
 
     @staticmethod
     def canonical(text: str) -> str:
-        return canonical_uin(text)
+        return canonical_contact(text)

@@ -197,6 +197,30 @@ def test_what_is_no_number_is_refused(name: str) -> None:
         canonical_uin(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [("12-345 678", "12345678"), ("Capulet Nurse", "capuletnurse"), ("a-b c", "a-bc"),
+     ("Romeo@Mac.com", "romeo@mac.com")],
+)  # fmt: skip
+def test_numbers_talk_to_screen_names(name: str, canonical: str) -> None:
+    assert Icq.canonical(name) == canonical
+    assert Icq.canonical(canonical) == canonical
+
+
+@pytest.mark.parametrize("name", ["", "-", "9999", "99999999999", "caf\xe9", "a" * 98, "\u0661"])
+def test_neither_number_nor_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidAddress, match="ICQ number has five digits"):
+        Icq.canonical(name)
+
+
+def test_an_account_of_icq_is_a_number() -> None:
+    [username] = [one for one in Icq.description.fields if one.name == "username"]
+    assert username.canonical is not None
+    assert username.canonical("12-345") == "12345"
+    with pytest.raises(InvalidAddress, match="ICQ number"):
+        username.canonical("juliet")
+
+
 # --- settings ---------------------------------------------------------------------------------
 
 

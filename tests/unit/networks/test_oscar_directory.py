@@ -185,6 +185,12 @@ async def test_who_looks_for_nobody_finds_nobody(
             assert directory.asked == []
 
 
+async def test_screen_names_have_no_number_to_search(autojump_clock: MockClock) -> None:
+    async with icq() as scene, signed_on(scene) as client:
+        search = Search(ref="s", fields={"address": "juliet"})
+        assert (await ask_of(client, search, CommandDone)).result == ()
+
+
 async def test_a_service_without_icq_has_no_search(autojump_clock: MockClock) -> None:
     async with icq() as scene:
         scene.server.groups = "0001 0002 0003 0004 0009 0013"

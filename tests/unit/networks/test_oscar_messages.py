@@ -12,6 +12,8 @@ from trio.testing import MockClock
 
 from gateway.networks.base import (
     CommandDone,
+    ContactList,
+    ContactRequest,
     MessageOutcome,
     MessageReceived,
     Notice,
@@ -25,13 +27,14 @@ from gateway.networks.base import (
     Typing,
     TypingState,
 )
-from tests.contract.harness import next_event
+from tests.contract.harness import next_event, no_challenge
 from tests.fakes.oscar_server import (
     Connection,
     Heard,
     OscarHost,
     h,
     im,
+    item,
     name8,
     tlv,
     user,
@@ -101,6 +104,23 @@ async def test_numbers_whose_clients_take_html_get_it(autojump_clock: MockClock)
             await next_event(client, PresenceChanged)
             await ask_of(client, message, MessageOutcome)
             assert scene.server.said(4, 6)[-1].tlvs(16)[2].endswith(bytes(4) + said)
+
+
+async def test_names_and_numbers_talk_on_icq(autojump_clock: MockClock) -> None:
+    async with icq() as scene:
+        scene.server.feedbag.append(item("Capulet Nurse", 1, 7, 0))
+        async with scene.network.sign_on(scene.account, no_challenge) as client:
+            listed = await next_event(client, ContactList)
+            assert "capuletnurse" in [one.address for one in listed.contacts]
+            await scene.server.hear(1, 2)
+            await scene.server.bos.snac(4, 7, im("Capulet Nurse", b"<b>a&lt;b</b>"))
+            got = await next_event(client, MessageReceived)
+            assert (got.sender, got.text) == ("capuletnurse", "a<b")
+            await scene.server.bos.snac(0x13, 0x19, name8("Capulet Nurse") + h("0000 0000"))
+            assert (await next_event(client, ContactRequest)).address == "capuletnurse"
+            message = SendMessage(ref="m", conversation=got.sender, text="a<b")
+            await ask_of(client, message, MessageOutcome)
+            assert b"a&lt;b" in scene.server.said(4, 6)[-1].body
 
 
 async def test_a_long_message_goes_in_pieces_and_has_one_outcome(

@@ -22,7 +22,7 @@ from gateway.networks.oscar.protocol.login import refusal
 from gateway.networks.oscar.protocol.lookups import Lookups
 from gateway.networks.oscar.protocol.mail import Mail
 from gateway.networks.oscar.protocol.moment import Moment
-from gateway.networks.oscar.protocol.names import cut, is_uin, plain
+from gateway.networks.oscar.protocol.names import canonical_uin, cut, is_uin, plain
 from gateway.networks.oscar.protocol.outbox import Outgoing
 from gateway.networks.oscar.protocol.presence import OwnPresence, Presences
 from gateway.networks.oscar.protocol.refusing import lacks, refuse
@@ -556,7 +556,7 @@ class Session:
         if uin := fields.get("address") or fields.get("uin"):
             query = None
             with suppress(InvalidAddress):
-                query = for_uin(icq.Meta.SEARCH_BY_UIN, self._traits.canonical(uin))
+                query = for_uin(icq.Meta.SEARCH_BY_UIN, canonical_uin(uin))
         if query is None:  # that is nobody
             yield base.CommandDone(ref, ())
         else:
