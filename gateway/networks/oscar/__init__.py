@@ -125,6 +125,7 @@ class Oscar:
                 several=settings.several_sign_ons,
                 code_page=server.code_page,
                 strips_html=preset.strips_html,
+                has_utf8_directory=preset.has_utf8_directory,
                 refuses_kept=preset.refuses_kept,
                 forgets_mime=preset.forgets_mime,
                 offline=preset.offline,

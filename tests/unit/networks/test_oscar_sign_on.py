@@ -250,3 +250,10 @@ async def test_an_address_nobody_allowed_is_not_dialled(
         with pytest.raises(RemoteProtocolError):
             await enter(scene, ROMEO)
         assert len(scene.server.dialled) == 1
+
+
+async def test_the_client_says_that_it_takes_html(autojump_clock: MockClock) -> None:
+    # Else Open OSCAR Server removes tags, and bytes of letters, from what numbers write to it.
+    async with aim() as scene, signed_on(scene):
+        said = scene.server.said(2, 4)[0].tlvs()
+        assert h("094600024c7f11d18222444553540000") in said[5]

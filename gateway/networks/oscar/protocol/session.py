@@ -29,6 +29,7 @@ from gateway.networks.oscar.protocol.refusing import lacks, refuse
 from gateway.networks.oscar.protocol.requests import Requests
 from gateway.networks.oscar.protocol.roster import Roster
 from gateway.networks.oscar.protocol.traits import OfflineStore, Traits
+from gateway.networks.oscar.protocol.unread import Unread
 from gateway.networks.oscar.protocol.values import LIVE, Value
 from gateway.networks.oscar.wire import (
     MORE,
@@ -87,7 +88,9 @@ class Session:
         self, name: str, own_address: str, cookie: bytes, traits: Traits, nonce: bytes
     ) -> None:
         own_is_uin = is_uin(own_address)
-        dialect = talk.Dialect(own_is_uin, traits.code_page, traits.strips_html)
+        dialect = talk.Dialect(
+            own_is_uin, traits.code_page, traits.strips_html, traits.has_utf8_directory
+        )
         self._traits = traits
         self._own_address = own_address
         self._dialect = dialect
@@ -106,8 +109,8 @@ class Session:
         self.requests = Requests(traits.answer_seconds)
         self._entering = Entering(self.requests, cookie, several=traits.several, learn=self._learn)
         keeps = self._kept if traits.refuses_kept and own_is_uin else None
-        takes_html = self._presences.takes_html
-        self._mail = Mail(self.requests, dialect, own_address, nonce, takes_html, keeps)
+        self._mail = Mail(self.requests, dialect, own_address, nonce, self._presences, keeps)
+        self._unread = Unread()
         self._lookups = Lookups(self.requests, self._presences, dialect, own_address, nonce)
         self.icons: list[IconWanted] = []
         self.services: dict[int, general.ServiceReply | None] = {}  # None: refused
@@ -362,13 +365,14 @@ class Session:
 
     def _received(self, message: messages.Receive, at: Moment) -> Iterator[base.LegacyEvent]:
         sender = message.sender.name
+        meaning: talk.Meaning
         try:
             # What cannot be read must not end the session: a stored message would come again.
             meaning = talk.read(message, self._dialect)
             cancel = talk.wants_cancel(message)
         except RemoteProtocolError as exc:
             yield base.UnknownEvent(f"a message that cannot be read: {exc}")
-            return
+            meaning, cancel = talk.Unreadable(), None
         if sender == SYSTEM_SENDER:
             if isinstance(meaning, talk.Text):
                 yield base.Notice(meaning.text)
@@ -377,12 +381,13 @@ class Session:
             cookie, channel = message.cookie, message.channel
             answer = messages.Send(cookie=cookie, channel=channel, to=sender, data=cancel)
             self.requests.say_at_leisure(answer)
-        yield from self._named(
-            sender,
-            lambda address: self._meant(
-                address, meaning, "message", self._value_of(address, message, at)
-            ),
-        )
+        try:
+            address = self._traits.canonical(sender)
+        except InvalidAddress:
+            yield from self._unread.from_nobody(sender, meaning)
+            return
+        value = self._value_of(address, message, at)
+        yield from self._meant(address, meaning, "message", value)
 
     def _value_of(self, address: str, message: messages.Receive, at: Moment) -> Value:
         sent_at = talk.utc(message.sent_at)
@@ -397,7 +402,12 @@ class Session:
         return Value(token, legacy_id, sent_at)
 
     def _decision(self, name: str, meaning: talk.Meaning) -> Iterator[base.LegacyEvent]:
-        yield from self._named(name, _then(self._meant, meaning, "list", LIVE))
+        try:
+            address = self._traits.canonical(name)
+        except InvalidAddress:
+            yield from self._unread.from_nobody(name, meaning)
+            return
+        yield from self._meant(address, meaning, "list", LIVE)
 
     def _meant(
         self,
@@ -421,6 +431,9 @@ class Session:
             case talk.Added() | talk.Told() | talk.Nothing():
                 self._stored.acknowledge(value.token)
                 yield _remark(address, meaning)
+            case talk.Unreadable():
+                self._stored.acknowledge(value.token)
+                yield from self._unread.from_somebody(address)
 
     def _is_told(self, address: str, kind: str, route: str) -> bool:
         """Say whether the same came by the other route already."""
