@@ -12,5 +12,6 @@ class Code:
     CLIENT_CANNOT = 0x09
     TOO_BIG = 0x0B
     DENIED = 0x0D
+    BLOCKED_BY_YOU = 0x10
     NO_MATCH = 0x14
     INBOX_FULL = 0x0F  # as the sub-code of NOT_LOGGED_ON

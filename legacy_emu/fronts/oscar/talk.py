@@ -32,6 +32,12 @@ def readable(message: messages.Send, sender: str, to: str) -> str:
     raise Unreadable(f"a message on channel {message.channel} that nobody here takes")
 
 
+def readable_somehow(message: messages.Send, sender: str, to: str) -> str:
+    """Return what can be read of a message on channel 1 that is passed on as it is."""
+    parts, _ = messages.read_parts(message.text or b"")
+    return _plain(text.decode_parts_text(parts), sender, to)
+
+
 def typed_text(typed: messages.TypedMessage) -> str:
     """Return what a message on channel 4 says to a person. Raises `Unreadable`."""
     fields = [text.decode_loose(each) for each in typed.text.split(messages.FIELD_END)]
