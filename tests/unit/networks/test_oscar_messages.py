@@ -375,6 +375,8 @@ NO_TEXT = b"12345678" + h("0001") + user("Juliet")
         (GOOD + h("0101 0044 0000 0000") + b"short", "goodshort"),
         (GOOD + h("0101 0002 0000"), "good"),
         (GOOD + h("01"), "good"),
+        (h("0101 0008 000d 0000") + "caf\xe9".encode(), "caf\xe9"),  # as characters are counted
+        (h("0101 0007 000d 0000") + "\u2713\u2713\u2713".encode(), "\u2713" * 3),
         (h("0501 0044 01"), None),
         (h("0101 0044 00"), None),
     ],
