@@ -303,7 +303,7 @@ async def test_what_waits_at_the_service_comes_after_the_login_presence(
     await play.expect(presence(JULIET, ROMEO, inside="<show>away</show>"))
     delay = f"<delay xmlns='urn:xmpp:delay' from='{G}' stamp='*'/>"
     came = await play.expect(said("wherefore art thou?", beside=delay))
-    assert came[1].get("stamp") == cast.stamp("2031-03-14T15:09:26Z")
+    assert str(came[1].get("stamp"))[:19] == cast.stamp("2031-03-14T15:09:26Z")[:19]
     await play.nothing_more()
     assert not legacy.kept("Romeo")
 
