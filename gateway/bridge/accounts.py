@@ -174,10 +174,13 @@ class Registration:
     def _wanted(self, values: Mapping[str, str]) -> Account:
         """Check what was filled in and return the account it describes. Raises `StanzaError`."""
         user, old = self._user, self._user.account
-        fields = user.domain.network.description.fields
+        network = user.domain.network
+        fields = network.description.fields
+        own = (one.canonical for one in fields if one.name == "username" and one.canonical)
+        canonical = next(own, network.canonical)
         name = values.get("username", "")
         try:
-            address = user.domain.network.canonical(name)
+            address = canonical(name)
         except InvalidAddress as exc:
             if name.strip():
                 raise StanzaError(Condition.NOT_ACCEPTABLE, bounded(str(exc))) from exc

@@ -181,7 +181,8 @@ class Field:
 
     `options`: the values there are; none: any text. `default` is the one that is meant by nothing
     at all, which is what the account then holds. Another value of one that `names_account` is
-    another account, whatever its address.
+    another account, whatever its address. `canonical` is for `username`, where not every address
+    of the network can be an account: in place of the network's own.
     """
 
     name: str
@@ -191,6 +192,7 @@ class Field:
     options: tuple[str, ...] = ()
     default: str = ""
     names_account: bool = False
+    canonical: Callable[[str], str] | None = None
 
 
 @attrs.frozen

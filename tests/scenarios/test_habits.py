@@ -397,7 +397,7 @@ async def test_a_lone_farewell_from_who_has_left_is_nothing(
 
 
 @pytest.mark.conformance("GW-SEND-01", "CORE-02")
-@pytest.mark.needs("line ends")
+@pytest.mark.needs("line ends", "unknown names")
 async def test_a_body_that_ends_in_a_newline_and_has_no_id(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
@@ -418,6 +418,7 @@ async def test_a_body_that_ends_in_a_newline_and_has_no_id(
 
 
 @pytest.mark.conformance("GW-SEND-01", "GW-SEND-02", "GW-SEND-06")
+@pytest.mark.needs("unknown names")
 async def test_what_clients_put_beside_a_body_is_not_said_and_not_answered(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
@@ -493,6 +494,7 @@ async def test_a_program_that_says_a_line_and_leaves(
 
 
 @pytest.mark.conformance("GW-SEND-01", "GW-DEL-01")
+@pytest.mark.needs("unknown names")
 async def test_errors_for_contacts_that_are_none_keep_the_address_that_was_used(
     autojump_clock: MockClock, play: Stage
 ) -> None:

@@ -98,6 +98,7 @@ async def test_text_arrives_byte_for_byte_and_in_order(
 
 
 @pytest.mark.conformance("GW-SEND-02", "AMB-19")
+@pytest.mark.needs("unknown names")
 @pytest.mark.parametrize("nobody", [f"nobody@{G}", f"{'x' * 65}@{G}", f"nobody@{G}/aloft"])
 async def test_nobody_of_that_name(
     autojump_clock: MockClock, play: Stage, legacy: Control, nobody: str
@@ -443,6 +444,7 @@ async def test_a_notice_of_the_service_comes_from_the_gateway(
 
 
 @pytest.mark.conformance("GW-SEND-01", "CORE-02")
+@pytest.mark.needs("unknown names")
 async def test_an_error_goes_to_the_resource_that_sent_the_message(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:

@@ -29,6 +29,7 @@ from gateway.networks.oscar.protocol import (
     Session,
     Ticket,
     Traits,
+    canonical_contact,
     canonical_screen_name,
     canonical_uin,
 )
@@ -160,6 +161,7 @@ class Oscar:
                 several=settings.several_sign_ons,
                 code_page=server.code_page,
                 strips_html=preset.strips_html,
+                has_utf8_directory=preset.has_utf8_directory,
                 refuses_kept=preset.refuses_kept,
                 forgets_mime=preset.forgets_mime,
                 offline=preset.offline,
@@ -311,7 +313,7 @@ class Icq(Oscar):
         prompt_description="ICQ Number",
         instructions="Your ICQ number and password.",
         fields=(
-            Field(name="username", label="ICQ number"),
+            Field(name="username", label="ICQ number", canonical=canonical_uin),
             Field(name="password", label="Password", secret=True),
         ),
         capabilities=ICQ_CAPABILITIES,
@@ -320,4 +322,4 @@ class Icq(Oscar):
 
     @staticmethod
     def canonical(text: str) -> str:
-        return canonical_uin(text)
+        return canonical_contact(text)

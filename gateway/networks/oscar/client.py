@@ -258,11 +258,18 @@ class Link:
             if isinstance(event, base.UnknownEvent):
                 log.debug("%s sent %s", self._address, event.what)
             self.events.put(event)
+            if isinstance(event, base.MessageOutcome) and event.ref in self._unwritten:
+                self._note_outcome(event.ref)
         self._progress.set()
         if self._session.is_online:
             self.entered.set()
         if self.events.ended is not None:  # it overflowed
             self.end(self.events.ended)
+
+    def _note_outcome(self, ref: str) -> None:
+        """Let a sender go whose message failed: what was not written of it was dropped."""
+        if not self._session.requests.outbox.holds(ref):
+            self._unwritten[ref].set()
 
     async def _write(self) -> None:
         """Write what may go, in order. A peer that does not read is found out by `keepalive`."""

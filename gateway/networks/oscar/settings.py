@@ -26,6 +26,7 @@ class Preset:
     login: Variant = "md5"
     offline: OfflineStore = OfflineStore.BOTH
     strips_html: bool = False
+    has_utf8_directory: bool = False
     refuses_kept: bool = False
     forgets_mime: bool = False
     message_bytes: int | None = None
@@ -33,22 +34,25 @@ class Preset:
     logins_a_minute: int = 0  # 0: as many as one likes
 
 
+# It answers 512 for the length of messages and does not mean it; takes ten logins of an address
+# in any minute; rewrites what looks like HTML in messages of numbers. One listener serves
+# everything; TLS is stunnel's, at the port of the sample.
+_OPEN_OSCAR_SERVER = Preset(
+    tls_port=5193,
+    offline=OfflineStore.ICQ,
+    strips_html=True,
+    has_utf8_directory=True,
+    forgets_mime=True,
+    message_bytes=2544,
+    retry_seconds=60.0,
+    logins_a_minute=10,
+)
+
 PRESETS: Mapping[str, Preset] = {
     "plain": Preset(),
-    # It answers 512 for the length of messages and does not mean it; takes ten logins of an address
-    # in any minute; rewrites what looks like HTML in messages of numbers, and tells numbers that
-    # nobody is there when it keeps a message. One listener serves everything; TLS is stunnel's, at
-    # the port of the sample.
-    "open-oscar-server": Preset(
-        tls_port=5193,
-        offline=OfflineStore.ICQ,
-        strips_html=True,
-        refuses_kept=True,
-        forgets_mime=True,
-        message_bytes=2544,
-        retry_seconds=60.0,
-        logins_a_minute=10,
-    ),
+    "open-oscar-server": _OPEN_OSCAR_SERVER,
+    # Before v0.24.0 it told numbers that nobody is there when it kept a message.
+    "open-oscar-server-0.23": attrs.evolve(_OPEN_OSCAR_SERVER, refuses_kept=True),
     # Servers of the old ICQ: no MD5, and messages are kept in the old way alone.
     "icq-only": Preset(login="roasted", offline=OfflineStore.ICQ),
 }
@@ -137,7 +141,7 @@ def _titles(settings: Settings, _: "attrs.Attribute[Any]", servers: tuple[Server
 
 @attrs.frozen(kw_only=True, slots=False)
 class AimServer(Server):
-    preset: Literal["plain", "open-oscar-server"] = "plain"
+    preset: Literal["plain", "open-oscar-server", "open-oscar-server-0.23"] = "plain"
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -151,7 +155,7 @@ class AimSettings(AimServer, Settings):
 
 @attrs.frozen(kw_only=True, slots=False)
 class IcqServer(Server):
-    preset: Literal["plain", "open-oscar-server", "icq-only"] = "plain"
+    preset: Literal["plain", "open-oscar-server", "open-oscar-server-0.23", "icq-only"] = "plain"
     cut_password: bool = False
 
     @property

@@ -13,5 +13,6 @@ class Code:
     TOO_BIG = 0x0B
     MALFORMED = 0x0E
     DENIED = 0x0D
+    BLOCKED_BY_YOU = 0x10
     NO_MATCH = 0x14
     INBOX_FULL = 0x0F  # as the sub-code of NOT_LOGGED_ON

@@ -17,6 +17,7 @@ from gateway.networks.oscar.wire.icq import (
 )
 from gateway.networks.oscar.wire.messages import TypedKind
 from legacy_emu.events import MessageArrived
+from legacy_emu.fronts.oscar import stripping
 from legacy_emu.fronts.oscar.looks import is_uin, to_utf8
 from legacy_emu.people import Person
 
@@ -40,6 +41,8 @@ class Directory:
                 self._say_what_waited(envelope, request)
             case Command.OFFLINE_DELETE:
                 told, self._told = self._told, []
+                for each in told:
+                    self._bos.link.shared.raws.forget(each.id)
                 self._bos.acknowledge(*(each.id for each in told))
                 self._bos.stored.delete()
             case Command.META_QUERY:
@@ -55,11 +58,13 @@ class Directory:
         bos = self._bos
         waited, bos.icbm.waiting = bos.icbm.waiting, []
         for message in waited:
-            if is_uin(message.sender) and len(to_utf8(message.text)) <= MAX_OFFLINE_BYTES:
+            is_fit = is_uin(message.sender) or not bos.link.traits.names_stored
+            if is_fit and len(to_utf8(message.text)) <= MAX_OFFLINE_BYTES:
                 self._told.append(message)
             else:
                 bos.icbm.say_message(message)
-        for stored in (*bos.stored.say(), *map(_offline, self._told)):
+        messages = (_offline(each, self._text_of(each)) for each in self._told)
+        for stored in (*bos.stored.say(), *messages):
             data = wire.encode_block(stored)
             self._say(envelope, request, Command.OFFLINE_MESSAGE, data, flags=wire.MORE)
         if bos.stored.chokes():
@@ -67,6 +72,14 @@ class Directory:
             return
         end = wire.encode_block(icq.OfflineEnd())
         self._say(envelope, request, Command.OFFLINE_END, end)
+
+    def _text_of(self, message: MessageArrived) -> bytes:
+        link = self._bos.link
+        raw = link.shared.raws.find(message.id)
+        left = None
+        if raw is not None and raw.text is not None:
+            left = stripping.stored_text(raw.text, decodes=link.traits.decodes_stored)
+        return to_utf8(message.text) if left is None else left
 
     # --- information --------------------------------------------------------------------------
 
@@ -177,18 +190,18 @@ class _Known:
         return to_utf8(self._fields.get(field, ""))[:MAX_LINE_BYTES]
 
 
-def _offline(message: MessageArrived) -> icq.OfflineMessage:
+def _offline(message: MessageArrived, said: bytes) -> icq.OfflineMessage:
     assert message.sent_at is not None, "it waited"
     at = message.sent_at.astimezone(UTC)
     return icq.OfflineMessage(
-        uin=int(message.sender),
+        uin=int(message.sender) if is_uin(message.sender) else 0,
         year=at.year,
         month=at.month,
         day=at.day,
         hour=at.hour,
         minute=at.minute,
         kind=TypedKind.PLAIN,
-        text=to_utf8(message.text),
+        text=said,
     )
 
 

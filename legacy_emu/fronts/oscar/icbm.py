@@ -5,14 +5,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.networks.oscar import wire
-from gateway.networks.oscar.wire import feedbag, messages, people
+from gateway.networks.oscar.wire import feedbag, html, messages, people
 from gateway.networks.oscar.wire.people import UserInfo
 from legacy_emu import events
 from legacy_emu.events import Reason, RequestRefused, TypingState
 from legacy_emu.faults import Bucket, Kind
-from legacy_emu.fronts.oscar import looks, talk
+from legacy_emu.fronts.oscar import looks, stripping, talk
 from legacy_emu.fronts.oscar.codes import Code
 from legacy_emu.fronts.oscar.looks import clean, is_uin, name_of
+from legacy_emu.fronts.oscar.shared import Raw
 from legacy_emu.people import Person, Session
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Icbm:
             self._unwritten[value] = left
             return
         self._unwritten.pop(value, None)
+        self._bos.link.shared.raws.forget(value)
         self._bos.acknowledge(value)
 
     # --- 04: messages -------------------------------------------------------------------------
@@ -89,28 +91,68 @@ class Icbm:
             if exc.reason is Reason.REFUSED:
                 self._bos.refuse(snac, Code.NOT_LOGGED_ON, Code.INBOX_FULL)
             else:
-                self._bos.refuse(snac, _CODES.get(exc.reason, Code.DENIED))
+                self._bos.refuse(snac, self._code_of(exc.reason))
         except talk.Unreadable:
             self._bos.refuse(snac, Code.CLIENT_CANNOT)
+        except _BlockedByYou:
+            self._bos.refuse(snac, Code.BLOCKED_BY_YOU)
         else:
             if message.ask_ack and not self._bos.link.strikes(Kind.LOSE_OUTCOMES):
                 ack = messages.HostAck(message.cookie, message.channel, message.to)
                 self._bos.say(ack, snac.request)
 
+    def _code_of(self, reason: Reason) -> int:
+        if reason is Reason.UNKNOWN_ADDRESS and self._bos.link.traits.hides_unknown:
+            return Code.NOT_LOGGED_ON
+        return _CODES.get(reason, Code.DENIED)
+
     def _carry_message(self, message: messages.Send, session: Session) -> None:
         other = self._bos.backend.person(message.to)
+        traits, raws = self._bos.link.traits, self._bos.link.shared.raws
         if self._bos.stored.takes_unreadable(other, message):
+            self._say_stored()
             return
+        raw: Raw | None = None
         if message.channel == messages.TYPED:
             typed = messages.decode_typed(message.data or b"")
             if self._bos.edits.take_typed(other.address, typed):
                 return
             said = talk.typed_text(typed)
+        elif message.channel == messages.PLAIN and traits.passes_on:
+            said = talk.readable_somehow(message, self._bos.own, other.address)
+            raw = Raw(message.cookie, message.text)
         else:
             said = talk.readable(message, self._bos.own, other.address)
+        self._check_likeness(other)
         if not message.store and not other.sessions:
             raise RequestRefused(Reason.OFFLINE_NOT_STORED, f"{other.display} is offline")
-        self._bos.backend.send_message(self._bos.own, other.address, said, session=session)
+        is_stored = not other.sessions
+        with raws.passing(raw):
+            value = self._bos.backend.send_message(
+                self._bos.own, other.address, said, session=session
+            )
+        if is_stored:
+            raws.keep(value, raw)
+        if is_stored:
+            self._say_stored()
+
+    def _say_stored(self) -> None:
+        """Refuse a message that is stored, where the server does so."""
+        if self._bos.is_icq and not self._bos.link.traits.acknowledges_stored:
+            raise RequestRefused(Reason.OFFLINE_NOT_STORED, "it is kept, whatever this says")
+
+    def _check_likeness(self, other: Person) -> None:
+        """Refuse what a server refuses that the front is like."""
+        traits = self._bos.link.traits
+        relation = self._bos.person.relations.get(other.address)
+        if traits.hides_unknown and relation is not None and relation.blocked:
+            raise _BlockedByYou
+        if not traits.stored_of_one or other.sessions:
+            return
+        waiting = (kept.value for kept in other.kept.values())
+        mine = [each for each in waiting if _is_message_of(each, self._bos.own)]
+        if len(mine) >= traits.stored_of_one:
+            raise RequestRefused(Reason.REFUSED, f"too much waits for {other.display} already")
 
     def _take_typing(self, name: str, event: int) -> None:
         if self._bos.session is None or not self._bos.is_able("typing"):
@@ -134,7 +176,12 @@ class Icbm:
         if sender is None:  # deleted in the meantime, or nobody OSCAR could name
             self._bos.acknowledge(message.id)
             return
-        as_html = self._takes_html(sender.address)
+        raw = self._bos.link.shared.raws.find(message.id)
+        if raw is not None:
+            self._pass_on(message, sender, raw)
+            return
+        # What a client would take for HTML goes as HTML.
+        as_html = self._takes_html(sender.address) or html.looks_like_html(message.text)
         parts = list(talk.parts(clean(message.text), as_html=as_html))
         self._unwritten[message.id] = len(parts)
         for number, part in enumerate(parts):
@@ -148,6 +195,24 @@ class Icbm:
                 sent_at=None if message.sent_at is None else int(message.sent_at.timestamp()),
             )
             self._bos.say(received, value=message.id)
+
+    def _pass_on(self, message: events.MessageArrived, sender: Person, raw: Raw) -> None:
+        """Say what another client wrote, as it wrote it, or what is left of that."""
+        said, is_live = raw.text, message.sent_at is None
+        keeps_html = people.TAKES_HTML in self._bos.account.capabilities
+        if said is not None and is_live and is_uin(sender.address) and not keeps_html:
+            said = stripping.strip_message(said)
+        info = self._bos.info_of(sender, self._bos.look_at(sender))
+        received = messages.Receive(
+            cookie=raw.cookie,
+            channel=messages.PLAIN,
+            sender=info if is_live else UserInfo(sender.address),
+            text=said,
+            wants_typing=is_live,
+            store=not is_live,
+            sent_at=None if message.sent_at is None else int(message.sent_at.timestamp()),
+        )
+        self._bos.say(received, value=message.id)
 
     def _takes_html(self, sender: str) -> bool:
         plain = talk.is_plain(sender, self._bos.own)
@@ -213,6 +278,14 @@ class Icbm:
                     text=part,
                 )
             )
+
+
+class _BlockedByYou(Exception):
+    """The user has blocked the one they write to."""
+
+
+def _is_message_of(value: object, sender: str) -> bool:
+    return isinstance(value, events.MessageArrived) and value.sender == sender
 
 
 _TYPING: dict[int, TypingState] = {

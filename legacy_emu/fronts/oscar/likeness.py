@@ -34,6 +34,20 @@ class Traits:
     # What a sign-off has for a text: an address for more, whatever the reason.
     more_at: str = ""
 
+    # Between OSCAR clients TLV 2 is passed on byte by byte, malformed or missing as well. What a
+    # number sends live goes through `stripping`, unless the recipient's client has the capability
+    # 09460002. Of a stored message between numbers the first text fragment is left.
+    passes_on: bool = False
+    # A number's stored message in UTF-16 is decoded, each half of a surrogate pair by itself.
+    decodes_stored: bool = True
+    # A number gets stored messages of AIM names by 04/07; else by 0041 with the number 0.
+    names_stored: bool = True
+    # A number hears 04/0C of a stored message; else 04/01 with code 4, as of one that is refused.
+    acknowledges_stored: bool = True
+    # 04/01 with code 4 for unknown names, too, and 10 for those whom the user blocks.
+    hides_unknown: bool = False
+    stored_of_one: int = 0  # messages of one sender that wait for one recipient; 0: no limit
+
 
 _OPEN_OSCAR_SERVER_0_23 = Traits(
     logins_a_minute=10,
@@ -41,6 +55,12 @@ _OPEN_OSCAR_SERVER_0_23 = Traits(
     chokes_on_stored=True,
     numbers_ask=False,
     more_at="https://example.org/open-oscar-server",
+    passes_on=True,
+    decodes_stored=False,
+    names_stored=False,
+    acknowledges_stored=False,
+    hides_unknown=True,
+    stored_of_one=10,
 )
 TRAITS: Mapping[Likeness, Traits] = {
     Likeness.PLAIN: Traits(),
@@ -49,6 +69,9 @@ TRAITS: Mapping[Likeness, Traits] = {
         forwards_authorisations=True,
         numbers_ask=True,
         asks_in_silence=True,
+        decodes_stored=True,
+        names_stored=True,
+        acknowledges_stored=True,
     ),
     Likeness.OPEN_OSCAR_SERVER_0_23: _OPEN_OSCAR_SERVER_0_23,
 }

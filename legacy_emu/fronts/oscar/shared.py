@@ -1,5 +1,7 @@
 """What the connections of the OSCAR front share: cookies, feedbags, what clients left with us."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,6 +21,7 @@ COOKIE_SECONDS = 60
 MAX_COOKIES = 10_000
 LOGIN_SECONDS = 60
 MAX_PEERS = 1_000
+MAX_RAWS = 10_000
 
 
 @attrs.frozen
@@ -79,9 +82,47 @@ class Logins:
         return peer in self._by_peer and self._by_peer[peer].hashed
 
 
+@attrs.frozen
+class Raw:
+    """A message as its sender's client wrote it."""
+
+    cookie: bytes
+    text: bytes | None = attrs.field(repr=False)  # TLV 2
+
+
+class Raws:
+    """Messages that are under way, as they came, until they are acknowledged."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Raw] = {}
+        self._passing: Raw | None = None  # to whoever hears of a message now
+
+    @contextmanager
+    def passing(self, raw: Raw | None) -> Iterator[None]:
+        self._passing = raw
+        try:
+            yield
+        finally:
+            self._passing = None
+
+    def keep(self, message: str, raw: Raw | None) -> None:
+        if raw is None:
+            return
+        if len(self._by_id) >= MAX_RAWS:
+            del self._by_id[next(iter(self._by_id))]
+        self._by_id[message] = raw
+
+    def find(self, message: str) -> Raw | None:
+        return self._by_id.get(message, self._passing)
+
+    def forget(self, message: str) -> None:
+        self._by_id.pop(message, None)
+
+
 class Shared:
     def __init__(self, service: Service) -> None:
         self.logins = Logins()
+        self.raws = Raws()
         self._service = service
         self._tickets: dict[bytes, Ticket] = {}
         self._accounts: dict[str, Account] = {}

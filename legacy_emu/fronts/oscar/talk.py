@@ -1,7 +1,6 @@
 """What people say: plain text on the backend's side, OSCAR's formats on the other."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 from gateway.networks.oscar import wire
 from gateway.networks.oscar.wire import html, messages, text
@@ -10,8 +9,6 @@ from gateway.networks.oscar.wire.people import SERVER_RELAY
 from legacy_emu.fronts.oscar.looks import is_uin
 
 MAX_TEXT_BYTES = 7_800  # of one message, as it is sent
-FRAGMENT_HEAD_BYTES = 4
-TEXT_FRAGMENT = 1
 
 
 class Unreadable(Exception):
@@ -29,7 +26,10 @@ def readable(message: messages.Send, sender: str, to: str) -> str:
     Raises `Unreadable`, and `RemoteProtocolError` for one that is malformed.
     """
     if message.channel == messages.PLAIN and message.text is not None:
-        return _plain(text.decode_parts_text(_parts_of(message.text)), sender, to)
+        parts, _ = messages.read_parts(message.text)
+        if not parts:
+            raise wire.RemoteProtocolError("a message without a text that can be read")
+        return _plain(text.decode_parts_text(parts), sender, to)
     if message.channel == messages.RENDEZVOUS and message.data is not None:
         rendezvous = messages.decode_rendezvous(message.data)
         if rendezvous.capability == SERVER_RELAY and rendezvous.relayed is not None:
@@ -39,27 +39,10 @@ def readable(message: messages.Send, sender: str, to: str) -> str:
     raise Unreadable(f"a message on channel {message.channel} that nobody here takes")
 
 
-def _parts_of(data: bytes) -> tuple[messages.Part, ...]:
-    """Read the parts of a text as far as they go. Raises `RemoteProtocolError` if there are none.
-
-    A text that claims more than there is ends with the message. What stands behind any other fault
-    is left out.
-    """
-    parts = []
-    at = 0
-    while (start := at + FRAGMENT_HEAD_BYTES) <= len(data):
-        kind, end = data[at], start + int.from_bytes(data[at + 2 : start], "big")
-        if kind == TEXT_FRAGMENT:
-            # QUIRK(aimpyfly, node-oscar): they count characters, so that texts go on behind their
-            # end. A fragment would have its version there, which is 1.
-            if data[end + 1 : end + 2] not in (b"", b"\1"):
-                end = len(data)
-            with suppress(wire.RemoteProtocolError):  # too short for its charset
-                parts.append(wire.decode_block(messages.Part, data[start:end]))
-        at = end
-    if not parts:
-        raise wire.RemoteProtocolError("a message without a text that can be read")
-    return tuple(parts)
+def readable_somehow(message: messages.Send, sender: str, to: str) -> str:
+    """Return what can be read of a message on channel 1 that is passed on as it is."""
+    parts, _ = messages.read_parts(message.text or b"")
+    return _plain(text.decode_parts_text(parts), sender, to)
 
 
 def typed_text(typed: messages.TypedMessage) -> str:

@@ -38,6 +38,7 @@ ABILITIES = {
     "told blocks": "who writes to somebody who has blocked him is told so",
     "reasons for an end": "a session that is ended says why in more than one way",
     "redelivery": "what was not acknowledged comes again, under the same id",
+    "unknown names": "who writes to a name that nobody has is told so",
     "revocation": "a contact may be told that he sees the user no longer",
     "told removals": "who is taken off a list is told so",
 }

@@ -286,7 +286,11 @@ _PLAIN = (
 def _like_open_oscar_server(cast: OscarCast) -> OscarCast:
     """Return the cast in front of a service that behaves like Open OSCAR Server."""
     likeness = Likeness.OPEN_OSCAR_SERVER
-    lacks = {**cast.lacks, "many sign-ons": "takes ten logins in a minute"}
+    lacks = {
+        **cast.lacks,
+        "many sign-ons": "takes ten logins in a minute",
+        "unknown names": "says of a name that nobody has what it says of who is offline",
+    }
     return attrs.evolve(
         cast,
         lacks=lacks,

@@ -4,7 +4,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from gateway.networks.base import Description, Field
+from gateway.networks.base import Description, Field, InvalidAddress
 from tests.fakes.network import FakeNetwork, fake
 from tests.fakes.stage import ORCHARD, ROMEO, G, Stage
 
@@ -238,3 +238,22 @@ async def test_a_field_that_only_the_form_can_ask_for_leaves_the_form_alone(
     [kept] = play.gateway.store.accounts(G)
     assert (kept.secret, dict(kept.fields)) == ("montague", {"x-pin": "1594"})
     await play.nothing_more()
+
+
+def _five_letters(text: str) -> str:
+    if len(text) != 5:
+        raise InvalidAddress("an account has five letters")
+    return text.lower()
+
+
+@pytest.mark.parametrize(
+    "fields", [(attrs.evolve(NAME, canonical=_five_letters), PASSWORD)], ids=["five letters"]
+)
+async def test_accounts_may_be_narrower_than_addresses(
+    autojump_clock: MockClock, play: Stage
+) -> None:
+    await play.send(filled(("username", "juliet"), ("password", "capulet")))
+    refused = await play.link.next_stanza()
+    assert "".join(refused.itertext()) == "an account has five letters"
+    await play.send(filled(("username", "Romeo"), ("password", "montague")))
+    assert (await play.link.next_stanza()).get("type") == "result"

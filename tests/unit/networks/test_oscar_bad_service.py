@@ -341,7 +341,7 @@ TEXTS = [
     (0, b"<HTML><BODY><FONT SIZE=3><B>Hi", "Hi"),
     (0, b"<HTML><BODY>Hi<", "Hi<"),
     (0, b"Hi <a href='", "Hi <a href='"),
-    (0, b"<!-- Hi", ""),
+    (0, b"Hi<!-- Hi", "Hi"),
     (0, b"<" * 3_000, "<" * 3_000),
     (0, b"&#x110000;&#55296;&#99999999999;&bogus;", "\ufffd\ufffd\ufffd&bogus;"),
     (2, b"\xd8\x00\x00H\x00i", "\ufffdHi"),

@@ -3,7 +3,6 @@
 import contextlib
 from datetime import UTC, datetime
 from itertools import pairwise
-from unicodedata import normalize
 
 import attrs
 import pytest
@@ -24,7 +23,8 @@ from gateway.networks.oscar.protocol import (
 )
 from gateway.networks.oscar.protocol.outbox import Outbox, Outgoing
 from gateway.networks.oscar.protocol.rates import RateLimits
-from gateway.networks.oscar.protocol.talk import Dialect, split
+from gateway.networks.oscar.protocol.talk import Dialect
+from gateway.networks.oscar.protocol.writing import Reader, pieces
 from gateway.networks.oscar.settings import (
     PRESETS,
     AimSettings,
@@ -132,33 +132,35 @@ DIALECTS = [
     Dialect(own_is_uin=False, code_page="cp1252", strips_html=False),
     Dialect(own_is_uin=True, code_page="cp1252", strips_html=True),
 ]
-LETTERS = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\xa0")
+LETTERS = st.characters(exclude_categories=["Cs", "Cc"])
+READERS = [Reader("10002"), Reader("10002", may_be_away=False)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("reader", READERS)
 @given(
     said=st.lists(st.text(LETTERS, max_size=300), max_size=8).map(" ".join),
     most=st.integers(200, 600),
 )
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_pieces_fit_and_say_the_same(dialect: Dialect, said: str, most: int) -> None:
-    pieces = split(said, "10002", dialect, most)
-    assert all(len(one.data) <= most for one in pieces)
-    read = [text.decode_part(one) for one in pieces]
+def test_pieces_fit_and_say_the_same(
+    dialect: Dialect, reader: Reader, said: str, most: int
+) -> None:
+    found = pieces(said, reader, dialect, most)
+    assert all(len(messages.encode_parts(piece, b"")) <= most + 12 for piece in found)
+    read = [text.decode_parts_text(piece) for piece in found]
     if not dialect.own_is_uin:
         read = [html.from_html(one) for one in read]
     # A blank at a seam is gone, and nothing else.
-    assert normalize("NFC", "".join("".join(read).split(" "))) == normalize(
-        "NFC", "".join(said.split(" "))
-    )
+    assert "".join("".join(read).split(" ")) == "".join(said.split(" "))
 
 
 def test_pieces_end_at_blanks_and_never_inside_a_character() -> None:
-    dialect = DIALECTS[1]
-    words = split("aaaa bbbb cccc dddd", "10002", dialect, 11)
-    assert [one.data for one in words] == [b"aaaa bbbb", b"cccc dddd"]
-    faces = split("\N{PILE OF POO}" * 5, "10002", dialect, 10)
-    assert [len(one.data) for one in faces] == [8, 8, 4]
+    dialect, reader = DIALECTS[1], READERS[1]
+    words = pieces("aaaa bbbb cccc dddd", reader, dialect, 11)
+    assert [part.data for [part] in words] == [b"aaaa bbbb", b"cccc dddd"]
+    faces = pieces("\N{PILE OF POO}" * 5, reader, dialect, 10)
+    assert [len(part.data) for [part] in faces] == [8, 8, 4]
 
 
 # --- names ------------------------------------------------------------------------------------
@@ -195,6 +197,30 @@ def test_numbers_drop_dashes_and_spaces(name: str, canonical: str) -> None:
 def test_what_is_no_number_is_refused(name: str) -> None:
     with pytest.raises(InvalidAddress, match="ICQ number"):
         canonical_uin(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [("12-345 678", "12345678"), ("Capulet Nurse", "capuletnurse"), ("a-b c", "a-bc"),
+     ("Romeo@Mac.com", "romeo@mac.com")],
+)  # fmt: skip
+def test_numbers_talk_to_screen_names(name: str, canonical: str) -> None:
+    assert Icq.canonical(name) == canonical
+    assert Icq.canonical(canonical) == canonical
+
+
+@pytest.mark.parametrize("name", ["", "-", "9999", "99999999999", "caf\xe9", "a" * 98, "\u0661"])
+def test_neither_number_nor_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidAddress, match="ICQ number has five digits"):
+        Icq.canonical(name)
+
+
+def test_an_account_of_icq_is_a_number() -> None:
+    [username] = [one for one in Icq.description.fields if one.name == "username"]
+    assert username.canonical is not None
+    assert username.canonical("12-345") == "12345"
+    with pytest.raises(InvalidAddress, match="ICQ number"):
+        username.canonical("juliet")
 
 
 # --- settings ---------------------------------------------------------------------------------
@@ -288,6 +314,7 @@ def new_session(own: str) -> Session:
         several=True,
         code_page="cp1252",
         strips_html=False,
+        has_utf8_directory=False,
         refuses_kept=False,
         forgets_mime=False,
         offline=OfflineStore.BOTH,

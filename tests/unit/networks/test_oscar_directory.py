@@ -185,6 +185,32 @@ async def test_who_looks_for_nobody_finds_nobody(
             assert directory.asked == []
 
 
+@pytest.mark.parametrize(
+    ("settings", "written"),
+    [
+        ({"code_page": "cp1251"}, "\u042e\u043b\u0438\u044f".encode("cp1251")),
+        (
+            {"code_page": "cp1251", "preset": "open-oscar-server"},
+            "\u042e\u043b\u0438\u044f".encode(),
+        ),
+    ],
+)
+async def test_names_are_searched_as_the_directory_has_them(
+    autojump_clock: MockClock, settings: dict[str, object], written: bytes
+) -> None:
+    async with icq(**settings) as scene, signed_on(scene) as client:
+        search = Search(ref="s", fields={"nick": "\u042e\u043b\u0438\u044f"})
+        await client.send(search)
+        asked = (await scene.server.hear(0x15, 2, 2)).body
+        assert asked.endswith(h("1505") + lz(b"") + lz(b"") + lz(written))
+
+
+async def test_screen_names_have_no_number_to_search(autojump_clock: MockClock) -> None:
+    async with icq() as scene, signed_on(scene) as client:
+        search = Search(ref="s", fields={"address": "juliet"})
+        assert (await ask_of(client, search, CommandDone)).result == ()
+
+
 async def test_a_service_without_icq_has_no_search(autojump_clock: MockClock) -> None:
     async with icq() as scene:
         scene.server.groups = "0001 0002 0003 0004 0009 0013"

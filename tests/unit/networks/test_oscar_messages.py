@@ -12,6 +12,8 @@ from trio.testing import MockClock
 
 from gateway.networks.base import (
     CommandDone,
+    ContactList,
+    ContactRequest,
     MessageOutcome,
     MessageReceived,
     Notice,
@@ -25,13 +27,14 @@ from gateway.networks.base import (
     Typing,
     TypingState,
 )
-from tests.contract.harness import next_event
+from tests.contract.harness import next_event, no_challenge
 from tests.fakes.oscar_server import (
     Connection,
     Heard,
     OscarHost,
     h,
     im,
+    item,
     name8,
     tlv,
     user,
@@ -103,6 +106,63 @@ async def test_numbers_whose_clients_take_html_get_it(autojump_clock: MockClock)
             assert scene.server.said(4, 6)[-1].tlvs(16)[2].endswith(bytes(4) + said)
 
 
+async def test_readers_that_keep_html_need_no_tricks(autojump_clock: MockClock) -> None:
+    capability = tlv(0x0D, h("094600024c7f11d18222444553540000"))
+    message = SendMessage(ref="m", conversation="10002", text="<b>\u010d")
+    async with icq(preset="open-oscar-server") as scene, signed_on(scene) as client:
+        for shown, said in [
+            (user("10002", capability), [h("0002 0000") + _html("&lt;b&gt;\u010d")]),
+            (user("10002"), [h("0002 0000 003c 0062 003e"), h("000d 0000 c48d")]),
+        ]:
+            await scene.server.bos.snac(3, 0x0B, shown)
+            await next_event(client, PresenceChanged)
+            await ask_of(client, message, MessageOutcome)
+            fragments = b"".join(h("0101") + struct.pack(">H", len(one)) + one for one in said)
+            assert scene.server.said(4, 6)[-1].tlvs(16)[2] == h("0501 0002 0106") + fragments
+
+
+def _html(inside: str) -> bytes:
+    return f"<HTML><BODY>{inside}</BODY></HTML>".encode("utf-16-be")
+
+
+async def test_a_text_in_too_many_charsets_fails(autojump_clock: MockClock) -> None:
+    async with icq(preset="open-oscar-server") as scene, signed_on(scene) as client:
+        message = SendMessage(ref="m", conversation="10002", text="<b>\u010d" * 20)
+        outcome = await ask_of(client, message, MessageOutcome)
+        assert outcome.stage is Stage.FAILED
+        assert "without markup" in outcome.text
+        assert scene.server.said(4, 6) == []
+
+
+async def test_letters_an_old_client_lacks_are_refused(autojump_clock: MockClock) -> None:
+    async def refuse(connection: Connection, heard: Heard) -> None:
+        await connection.snac(4, 1, "0009", heard.request)
+
+    async with icq() as scene, signed_on(scene) as client:
+        scene.server.script[4, 6] = refuse
+        message = SendMessage(ref="m", conversation="10002", text="\u0434\u0430")
+        outcome = await ask_of(client, message, MessageOutcome)
+        assert (outcome.stage, outcome.reason) == (Stage.FAILED, Reason.UNSUPPORTED)
+        assert len(scene.server.said(4, 6)) == 1
+
+
+async def test_names_and_numbers_talk_on_icq(autojump_clock: MockClock) -> None:
+    async with icq() as scene:
+        scene.server.feedbag.append(item("Capulet Nurse", 1, 7, 0))
+        async with scene.network.sign_on(scene.account, no_challenge) as client:
+            listed = await next_event(client, ContactList)
+            assert "capuletnurse" in [one.address for one in listed.contacts]
+            await scene.server.hear(1, 2)
+            await scene.server.bos.snac(4, 7, im("Capulet Nurse", b"<b>a&lt;b</b>"))
+            got = await next_event(client, MessageReceived)
+            assert (got.sender, got.text) == ("capuletnurse", "a<b")
+            await scene.server.bos.snac(0x13, 0x19, name8("Capulet Nurse") + h("0000 0000"))
+            assert (await next_event(client, ContactRequest)).address == "capuletnurse"
+            message = SendMessage(ref="m", conversation=got.sender, text="a<b")
+            await ask_of(client, message, MessageOutcome)
+            assert b"a&lt;b" in scene.server.said(4, 6)[-1].body
+
+
 async def test_a_long_message_goes_in_pieces_and_has_one_outcome(
     autojump_clock: MockClock,
 ) -> None:
@@ -120,6 +180,19 @@ async def test_a_long_message_goes_in_pieces_and_has_one_outcome(
         await trio.sleep(100)
         with trio.move_on_after(1):
             pytest.fail(f"{await client.receive()} came, too")
+
+
+async def test_sending_ends_when_a_piece_is_refused(autojump_clock: MockClock) -> None:
+    async def refuse(connection: Connection, heard: Heard) -> None:
+        await connection.snac(4, 1, "0004", heard.request)
+
+    async with aim() as scene, signed_on(scene) as client:
+        scene.server.script[4, 6] = refuse
+        with trio.fail_after(60):
+            message = SendMessage(ref="m", conversation="juliet", text="word " * 2_000)
+            outcome = await ask_of(client, message, MessageOutcome)
+        assert outcome.stage is Stage.FAILED
+        assert 0 < len(scene.server.said(4, 6)) < 10
 
 
 async def test_a_message_for_ever_is_too_long(autojump_clock: MockClock) -> None:
@@ -246,7 +319,6 @@ READ = [
     (im("Juliet", b"caf\xe9 \x80", charset=3), "caf\xe9 \u20ac"),
     (im("Juliet", "caf\xe9".encode()), "caf\xe9"),
     (im("Juliet", b"live", tlv(6, b"")), "live"),
-    (im("Juliet", b""), ""),
 ]
 
 
@@ -274,6 +346,7 @@ def relayed(text: bytes, guid: bytes = b"") -> bytes:
 ICQ_READ = [
     (im("10002", b"1 < 2 <b>"), "1 < 2 <b>"),
     (im("10002", b" <HTML>x<br>y</HTML>"), " x\ny"),
+    (im("10002", b"<html> is a tag"), "<html> is a tag"),
     (typed(1, b"caf\xe9"), "caf\xe9"),
     (typed(4, b"look\xfehttp://x"), "look http://x"),
     (typed(0x13, b"1\xfe10003\xfeBob\xfe"), "Bob (10003)"),
@@ -292,21 +365,95 @@ async def test_numbers_write_in_many_ways(
         assert (got.sender, got.text) == ("10002", text)
 
 
+GOOD = h("0101 0008 0000 0000") + b"good"
+NO_TEXT = b"12345678" + h("0001") + user("Juliet")
+
+
+@pytest.mark.parametrize(
+    ("fragments", "text"),
+    [
+        (GOOD + h("0101 0044 0000 0000") + b"short", "goodshort"),
+        (GOOD + h("0101 0002 0000"), "good"),
+        (GOOD + h("01"), "good"),
+        (h("0101 0008 000d 0000") + "caf\xe9".encode(), "caf\xe9"),  # as characters are counted
+        (h("0101 0007 000d 0000") + "\u2713\u2713\u2713".encode(), "\u2713" * 3),
+        (h("0501 0044 01"), None),
+        (h("0101 0044 00"), None),
+    ],
+)
+async def test_fragments_of_wrong_length_are_shown(
+    autojump_clock: MockClock, fragments: bytes, text: str | None
+) -> None:
+    async with aim() as scene, signed_on(scene) as client:
+        for _ in range(2):
+            await scene.server.bos.snac(4, 7, NO_TEXT + tlv(2, fragments))
+        if text is None:
+            notice = Notice("A message of juliet could not be read.")
+            assert await next_event(client, Notice) == notice
+            await scene.server.bos.snac(4, 7, im("Juliet", b"the end"))
+            while not isinstance(event := await client.receive(), MessageReceived):
+                assert not isinstance(event, Notice)  # it was said once
+            assert event.text == "the end"
+        else:
+            assert (await next_event(client, MessageReceived)).text == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        NO_TEXT,
+        im("Juliet", b""),
+        NO_TEXT + tlv(2, h("0501 0001 01")),
+        im("Juliet", b"<HTML><BODY></BODY></HTML>"),
+        b"12345678" + h("0004") + user("10002") + tlv(5, h("12270000 01 00 0100 00")),
+    ],
+)
+async def test_a_message_without_text_is_none(autojump_clock: MockClock, body: bytes) -> None:
+    async with aim() as scene, signed_on(scene) as client:
+        await scene.server.bos.snac(4, 7, body)
+        await scene.server.bos.snac(4, 7, im("Juliet", b"text"))
+        while not isinstance(event := await client.receive(), MessageReceived):
+            assert not isinstance(event, Notice)
+        assert event.text == "text"
+
+
 async def test_what_cannot_be_read_costs_itself_alone(autojump_clock: MockClock) -> None:
     bad = [
-        b"12345678" + h("0001") + user("Juliet") + tlv(2, h("0101 0044 00")),
-        b"12345678" + h("0001") + user("Juliet"),
         b"12345678" + h("0004") + user("Juliet") + tlv(5, b"short"),
-        b"12345678" + h("0002") + user("Juliet") + tlv(5, b"short"),
-        im("\x01\xff", b"who?"),
-        im("", b"who?"),
+        b"12345678" + h("0002") + user("Nurse") + tlv(5, b"short"),
     ]
     async with aim() as scene, signed_on(scene) as client:
         for body in bad:
             await scene.server.bos.snac(4, 7, body)
+        for name in ("juliet", "nurse"):
+            said = Notice(f"A message of {name} could not be read.")
+            assert await next_event(client, Notice) == said
         await scene.server.bos.snac(0x42, 0x42, b"unheard of")
         await scene.server.bos.snac(4, 7, im("Juliet", b"good"))
         assert (await next_event(client, MessageReceived)).text == "good"
+
+
+UNUSABLE = [
+    ((4, 7), im("\x01\xff", b"who?"), "wrote, and cannot be answered from here: who?"),
+    ((4, 7), im("", b"who?"), "Somebody without a name wrote, and cannot be answered"),
+    ((0x13, 0x19), name8("?!") + h("0002") + b"hi" + h("0000"), "?! asks to add you, and"),
+    ((0x13, 0x1B), name8("?!") + h("01 0000"), "?! agreed to be added."),
+    ((0x13, 0x1C), name8("?!") + h("0000"), "?! has you on the contact list now."),
+]
+
+
+@pytest.mark.parametrize("network", [aim, icq])
+@pytest.mark.parametrize(("number", "body", "said"), UNUSABLE)
+async def test_unusable_names_are_told_in_notices(
+    autojump_clock: MockClock,
+    network: Callable[[], AbstractAsyncContextManager[Scene]],
+    number: tuple[int, int],
+    body: bytes,
+    said: str,
+) -> None:
+    async with network() as scene, signed_on(scene) as client:
+        await scene.server.bos.snac(*number, body)
+        assert said in (await next_event(client, Notice)).text
 
 
 async def test_an_invitation_to_what_we_cannot_do_is_declined(autojump_clock: MockClock) -> None:

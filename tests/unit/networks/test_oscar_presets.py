@@ -62,21 +62,24 @@ async def test_open_oscar_server_is_asked_for_kept_messages_in_one_way(
 
 
 OOS: dict[str, object] = {"preset": "open-oscar-server"}
+OOS_23: dict[str, object] = {"preset": "open-oscar-server-0.23"}
 
 
 @pytest.mark.parametrize(
     ("settings", "to", "body", "stage"),
     [
-        (OOS, "10002", "0004", Stage.ACCEPTED),  # on the list, and offline
-        (OOS, "10003", "0004", Stage.FAILED),  # there to be seen: he blocks us
-        (OOS, "10004", "0004", Stage.UNKNOWN),  # has not agreed to be seen
-        (OOS, "10005", "0004", Stage.UNKNOWN),  # a stranger
-        (OOS, "10002", "0004 0008 0002 000f", Stage.FAILED),
-        (OOS, "10002", "000a", Stage.FAILED),
+        (OOS_23, "10002", "0004", Stage.ACCEPTED),  # on the list, and offline
+        (OOS_23, "10003", "0004", Stage.FAILED),  # there to be seen: he blocks us
+        (OOS_23, "10004", "0004", Stage.UNKNOWN),  # has not agreed to be seen
+        (OOS_23, "10005", "0004", Stage.UNKNOWN),  # a stranger
+        (OOS_23, "10002", "0004 0008 0002 000f", Stage.FAILED),
+        (OOS_23, "10002", "000a", Stage.FAILED),
+        (OOS, "10002", "0004", Stage.FAILED),  # it acknowledges what it keeps
+        (OOS, "10005", "0004", Stage.FAILED),
         ({}, "10002", "0004", Stage.FAILED),
     ],
 )
-async def test_open_oscar_server_keeps_what_it_refuses_numbers(
+async def test_code_four_means_kept_before_v_0_24(
     autojump_clock: MockClock, settings: dict[str, object], to: str, body: str, stage: Stage
 ) -> None:
     async def refuse(connection: Connection, heard: Heard) -> None:
@@ -92,6 +95,25 @@ async def test_open_oscar_server_keeps_what_it_refuses_numbers(
             text = "word " * 1_000 if stage is Stage.ACCEPTED else "Hi"
             message = SendMessage(ref="m", conversation=to, text=text)
             assert (await ask_of(client, message, MessageOutcome)).stage is stage
+
+
+async def test_an_acknowledgement_shows_a_newer_server(autojump_clock: MockClock) -> None:
+    async def refuse(connection: Connection, heard: Heard) -> None:
+        await connection.snac(4, 1, "0004", heard.request)
+
+    async with icq(**OOS_23) as scene:
+        scene.server.feedbag += [item("10002", 1, 7, 0), item("10003", 1, 8, 0)]
+        async with signed_on(scene) as client:
+            await scene.server.bos.snac(3, 0x0B, user("10003"))
+            await next_event(client, PresenceChanged)
+            for to, stage in (("10003", Stage.ACCEPTED), ("10002", Stage.FAILED)):
+                # Somebody online is acknowledged by every server; who is offline, since v0.24.
+                scene.server.script.pop((4, 6), None)
+                message = SendMessage(ref="m", conversation=to, text="Hi")
+                assert (await ask_of(client, message, MessageOutcome)).stage is Stage.ACCEPTED
+                scene.server.script[4, 6] = refuse
+                message = SendMessage(ref="m", conversation="10002", text="Hi")
+                assert (await ask_of(client, message, MessageOutcome)).stage is stage
 
 
 async def test_open_oscar_server_tells_screen_names_what_it_keeps(
@@ -279,7 +301,8 @@ HOST = 'a host name or an IP address alone, as in "chat.example.org", without a 
         ({"logins_a_minute": -1}, "logins_a_minute: found -1, expected 0 or more"),
         (
             {"preset": "icq-only"},
-            'preset: found "icq-only", expected "plain" or "open-oscar-server"',
+            'preset: found "icq-only", expected "plain" or "open-oscar-server" or'
+            ' "open-oscar-server-0.23"',
         ),
         (
             {"server": {"host": "b", "tls": "off"}},

@@ -319,3 +319,10 @@ async def test_logged_redirects_are_bounded(
         said = errors_in(caplog)
     assert 0 < len(said) <= 20
     assert all("\n" not in one and len(one) < 500 for one in said)
+
+
+async def test_the_client_says_that_it_takes_html(autojump_clock: MockClock) -> None:
+    # Else Open OSCAR Server removes tags, and bytes of letters, from what numbers write to it.
+    async with aim() as scene, signed_on(scene):
+        said = scene.server.said(2, 4)[0].tlvs()
+        assert h("094600024c7f11d18222444553540000") in said[5]

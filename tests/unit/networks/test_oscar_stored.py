@@ -255,7 +255,7 @@ async def test_a_sender_without_a_number_is_told(autojump_clock: MockClock) -> N
         assert keeper.commands == [QUERY, DELETE]
 
 
-UNUSABLE = [asked("not a number"), asked(""), message(b"Hi", 0xEE), message(b"Hi", uin=7)]
+UNUSABLE = [asked("no/name"), asked(""), message(b"Hi", 0xEE), message(b"Hi", uin=7)]
 
 
 @pytest.mark.parametrize("thing", UNUSABLE)

@@ -7,7 +7,11 @@ come from.
 from gateway.networks.oscar.protocol.icons import IconSession
 from gateway.networks.oscar.protocol.login import Login, Ticket, Variant
 from gateway.networks.oscar.protocol.moment import Moment
-from gateway.networks.oscar.protocol.names import canonical_screen_name, canonical_uin
+from gateway.networks.oscar.protocol.names import (
+    canonical_contact,
+    canonical_screen_name,
+    canonical_uin,
+)
 from gateway.networks.oscar.protocol.outbox import Outgoing
 from gateway.networks.oscar.protocol.session import IconWanted, Session
 from gateway.networks.oscar.protocol.traits import OfflineStore, Traits
@@ -23,6 +27,7 @@ __all__ = [
     "Ticket",
     "Traits",
     "Variant",
+    "canonical_contact",
     "canonical_screen_name",
     "canonical_uin",
 ]

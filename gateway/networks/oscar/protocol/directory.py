@@ -118,7 +118,7 @@ def for_person(fields: Mapping[str, str], dialect: Dialect) -> bytes | None:
     """
 
     def written(field: str) -> bytes:
-        return dialect.written(fields.get(field, "").strip()[:MAX_SEARCHED])
+        return dialect.searched(fields.get(field, "").strip()[:MAX_SEARCHED])
 
     if email := written("email"):
         data = encode_block(icq.ForEmail(email))

@@ -36,7 +36,14 @@ VERSIONS = {
 FEEDBAG = 0x13
 ICQ = 0x15
 TOOL, TOOL_VERSION, ICQ_TOOL_VERSION = 0x0110, 0x0629, 0x047C
-CAPABILITIES = (people.INTEROPERATE, people.UTF8, people.ICONS, people.ICQ_TYPING)
+# TAKES_HTML keeps Open OSCAR Server from removing HTML, and more, from what numbers send us.
+CAPABILITIES = (
+    people.INTEROPERATE,
+    people.UTF8,
+    people.ICONS,
+    people.ICQ_TYPING,
+    people.TAKES_HTML,
+)
 
 
 class Step(Enum):

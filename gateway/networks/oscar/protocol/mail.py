@@ -3,19 +3,20 @@
 from collections.abc import Callable, Iterator
 from itertools import count
 
-import attrs
-
 from gateway.networks import base
 from gateway.networks.base import Reason, Stage
-from gateway.networks.oscar.protocol import talk
+from gateway.networks.oscar.protocol import talk, writing
 from gateway.networks.oscar.protocol.moment import Moment
 from gateway.networks.oscar.protocol.names import is_uin
+from gateway.networks.oscar.protocol.presence import Presences
 from gateway.networks.oscar.protocol.requests import Requests
 from gateway.networks.oscar.wire import Error, Snac, encode_block, messages
 
 NOT_LOGGED_ON = 0x04
 NO_CLIENT_SUPPORT = 0x09
 TOO_LONG = "This is longer than the service can take."
+TOO_MIXED = "The service would damage this text. Send it without markup, or in several messages."
+OLD_CLIENT = "The contact's client is too old for some letters of this text."
 
 
 class Mail:
@@ -27,7 +28,7 @@ class Mail:
         dialect: talk.Dialect,
         own_address: str,
         nonce: bytes,
-        takes_html: Callable[[str], bool],
+        presences: Presences,
         keeps: Callable[[str], Stage] | None = None,
     ) -> None:
         """`keeps` says what it means that somebody is refused a message for not being there."""
@@ -35,7 +36,7 @@ class Mail:
         self._dialect = dialect
         self._own_address = own_address
         self._nonce = nonce
-        self._takes_html = takes_html
+        self._presences = presences
         self._keeps = keeps
         self._cookies = count(1)
         self._sendings = talk.Sendings()
@@ -44,24 +45,24 @@ class Mail:
     def send(self, command: base.SendMessage) -> list[base.LegacyEvent]:
         lines = [command.text] if command.text else []
         text = "\n".join(lines + [one.url for one in command.attachments])
-        pieces = []
+        pieces: list[writing.Piece] = []
         if len(text) <= self.max_bytes * talk.MAX_PIECES:
-            always_html = self._takes_html(command.conversation)
-            dialect = attrs.evolve(self._dialect, always_html=always_html)
-            pieces = talk.split(text, command.conversation, dialect, self.max_bytes)
+            reader = self._presences.reader(command.conversation)
+            pieces = writing.pieces(text, reader, self._dialect, self.max_bytes)
         if not 0 < len(pieces) <= talk.MAX_PIECES:
-            return [_failed(command, Reason.TOO_LONG, TOO_LONG)]
+            is_short = 0 < len(text.encode("utf-16-be", "replace")) <= self.max_bytes
+            return [_failed(command, Reason.TOO_LONG, TOO_MIXED if is_short else TOO_LONG)]
         cookies = [self._cookie() for _ in pieces]
         sending = talk.Sending(command.ref, command.conversation, cookies[0], text)
         self._sendings.add(sending, cookies)
         is_number = self._dialect.own_is_uin
         features = messages.ICQ_FEATURES if is_number else messages.AIM_FEATURES
-        for part, cookie in zip(pieces, cookies, strict=True):
+        for piece, cookie in zip(pieces, cookies, strict=True):
             message = messages.Send(
                 cookie=cookie,
                 channel=messages.PLAIN,
                 to=sending.to,
-                text=messages.encode_parts((part,), features),
+                text=messages.encode_parts(piece, features),
                 ask_ack=True,
                 store=True,
                 wants_typing=True,
@@ -71,6 +72,9 @@ class Mail:
 
     def accepted(self, cookie: bytes) -> Iterator[base.LegacyEvent]:
         """Take the service's word for a piece."""
+        sending = self._sendings.find(cookie)
+        if sending is not None and not self._presences.is_online(sending.to):
+            self._keeps = None  # this service does not refuse what it keeps
         yield from self._sendings.accepted(cookie)
 
     def refused_by_client(self, address: str, cookie: bytes) -> Iterator[base.LegacyEvent]:
@@ -92,7 +96,7 @@ class Mail:
             if isinstance(snac.body, Error):
                 yield from self._refused(cookie, snac.body)
             elif isinstance(snac.body, messages.HostAck):
-                yield from self._sendings.accepted(cookie)
+                yield from self.accepted(cookie)
 
         def expire() -> Iterator[base.LegacyEvent]:
             self._requests.drop(sending.ref)
@@ -106,7 +110,10 @@ class Mail:
             return
         if error.code == NO_CLIENT_SUPPORT and self._may_retry(sending, cookie):
             sending.retried = True
-            self._post(sending, self._old_way(sending))
+            if (again := self._old_way(sending)) is not None:
+                self._post(sending, again)
+            else:
+                yield from self._sendings.failed(cookie, Reason.UNSUPPORTED, OLD_CLIENT)
             return
         stage = Stage.FAILED
         if (error.code, error.subcode) == (NOT_LOGGED_ON, None) and self._keeps is not None:
@@ -125,9 +132,12 @@ class Mail:
         both_numbers = self._dialect.own_is_uin and is_uin(sending.to)
         return both_numbers and is_whole and not sending.retried
 
-    def _old_way(self, sending: talk.Sending) -> messages.Send:
-        """Write for a client that knows nothing but channel 4."""
-        data = sending.text.encode(self._dialect.code_page, "replace")
+    def _old_way(self, sending: talk.Sending) -> messages.Send | None:
+        """Write for a client that knows channel 4 alone; None: its code page lacks letters."""
+        try:
+            data = sending.text.encode(self._dialect.code_page)
+        except UnicodeEncodeError:
+            return None
         typed = messages.TypedMessage(int(self._own_address), messages.TypedKind.PLAIN, 0, data)
         return messages.Send(
             cookie=sending.first,

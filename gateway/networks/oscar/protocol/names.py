@@ -5,10 +5,12 @@ import re
 from gateway.networks.base import InvalidAddress
 
 MAX_NAME_LENGTH = 97  # a mail-like name at its longest
+MAX_TEXT_LENGTH = 100  # of a number as somebody may write it
 FIRST_UIN = 10_000
 LAST_UIN = 2_147_483_646
 
 _SCREEN_NAME = re.compile(r"[a-z0-9][a-z0-9@._+-]*")
+_NUMERIC = str.maketrans(dict.fromkeys("0123456789- "))
 _UIN = re.compile(r"[0-9]{1,10}")
 
 
@@ -30,10 +32,25 @@ def canonical_screen_name(text: str) -> str:
 
 def canonical_uin(text: str) -> str:
     """Return the one spelling of an ICQ number: dashes and spaces do not count. Raises."""
-    digits = text.strip().replace(" ", "").replace("-", "") if len(text) < 100 else ""
+    digits = text.strip().replace(" ", "").replace("-", "") if len(text) < MAX_TEXT_LENGTH else ""
     if not _UIN.fullmatch(digits) or not FIRST_UIN <= int(digits) <= LAST_UIN:
         raise InvalidAddress("an ICQ number has five digits or more, like 12345678")
     return str(int(digits))
+
+
+def canonical_contact(text: str) -> str:
+    """Return the one spelling of whoever an ICQ number may talk to: a number, or a screen name.
+
+    What has only digits, dashes and blanks is a number. Raises.
+    """
+    if len(text) < MAX_TEXT_LENGTH and not text.translate(_NUMERIC):
+        return canonical_uin(text)
+    try:
+        return canonical_screen_name(text)
+    except InvalidAddress as exc:
+        raise InvalidAddress(
+            f"an ICQ number has five digits or more, like 12345678; {exc}"
+        ) from exc
 
 
 def is_uin(name: str) -> bool:

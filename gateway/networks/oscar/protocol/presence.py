@@ -9,6 +9,7 @@ from gateway.networks import base
 from gateway.networks.base import Show
 from gateway.networks.oscar.protocol.moment import Moment
 from gateway.networks.oscar.protocol.names import cut, plain
+from gateway.networks.oscar.protocol.writing import Reader
 from gateway.networks.oscar.wire import Body, general, people
 from gateway.networks.oscar.wire.html import from_html, to_html
 from gateway.networks.oscar.wire.people import BartId, Status, UserFlag
@@ -45,7 +46,7 @@ _AWAY = (Show.AWAY, Show.XA, Show.DND)
 class _Person:
     info: people.UserInfo
     away_text: str = ""
-    takes_html: bool = False  # whoever writes
+    reader: Reader = attrs.field(kw_only=True)
 
 
 class Presences:
@@ -56,14 +57,20 @@ class Presences:
 
     def arrived(self, address: str, info: people.UserInfo, at: Moment) -> base.PresenceChanged:
         """Take somebody's complete state."""
-        takes_html = people.takes_html(info.capabilities or ())
+        capabilities = info.capabilities or ()
+        reader = Reader(
+            address,
+            reads_html=people.takes_html(capabilities),
+            keeps_html=people.TAKES_HTML in capabilities,
+            may_be_away=False,
+        )
         info = attrs.evolve(info, capabilities=None, direct=None, bart=_shown_bart(info))
         person = self._people.get(address)
         if person is None:
-            person = _Person(info)
+            person = _Person(info, reader=reader)
             if len(self._people) < MAX_PRESENCES:
                 self._people[address] = person
-        person.info, person.takes_html = info, takes_html
+        person.info, person.reader = info, reader
         if not is_away(info):
             person.away_text = ""
         return _told(address, person, at)
@@ -100,10 +107,10 @@ class Presences:
         person = self._people.get(address)
         return plain(person.info.name) if person is not None else ""
 
-    def takes_html(self, address: str) -> bool:
-        """Say whether somebody's client reads HTML from numbers, too, as it says."""
+    def reader(self, address: str) -> Reader:
+        """Return what is known of somebody's client; of who is not seen, nothing."""
         person = self._people.get(address)
-        return person is not None and person.takes_html
+        return Reader(address) if person is None else person.reader
 
     def is_online(self, address: str) -> bool:
         return address in self._people

@@ -22,7 +22,7 @@ from gateway.networks.oscar.protocol.login import refusal
 from gateway.networks.oscar.protocol.lookups import Lookups
 from gateway.networks.oscar.protocol.mail import Mail
 from gateway.networks.oscar.protocol.moment import Moment
-from gateway.networks.oscar.protocol.names import cut, is_uin, plain
+from gateway.networks.oscar.protocol.names import canonical_uin, cut, is_uin, plain
 from gateway.networks.oscar.protocol.outbox import Outgoing
 from gateway.networks.oscar.protocol.presence import OwnPresence, Presences
 from gateway.networks.oscar.protocol.refusing import lacks, refuse
@@ -30,6 +30,7 @@ from gateway.networks.oscar.protocol.requests import Requests
 from gateway.networks.oscar.protocol.roster import Roster
 from gateway.networks.oscar.protocol.stored import Stored, Way
 from gateway.networks.oscar.protocol.traits import OfflineStore, Traits
+from gateway.networks.oscar.protocol.unread import Unread
 from gateway.networks.oscar.protocol.values import LIVE, Value
 from gateway.networks.oscar.wire import (
     MORE,
@@ -99,7 +100,9 @@ class Session:
         notice: str = "",
     ) -> None:
         own_is_uin = is_uin(own_address)
-        dialect = talk.Dialect(own_is_uin, traits.code_page, traits.strips_html)
+        dialect = talk.Dialect(
+            own_is_uin, traits.code_page, traits.strips_html, traits.has_utf8_directory
+        )
         self._traits = traits
         self._own_address = own_address
         self._dialect = dialect
@@ -119,8 +122,8 @@ class Session:
         self.requests = Requests(traits.answer_seconds)
         self._entering = Entering(self.requests, cookie, several=traits.several, learn=self._learn)
         keeps = self._kept if traits.refuses_kept and own_is_uin else None
-        takes_html = self._presences.takes_html
-        self._mail = Mail(self.requests, dialect, own_address, nonce, takes_html, keeps)
+        self._mail = Mail(self.requests, dialect, own_address, nonce, self._presences, keeps)
+        self._unread = Unread()
         self._lookups = Lookups(self.requests, self._presences, dialect, own_address, nonce)
         self.icons: list[IconWanted] = []
         self.services: dict[int, general.ServiceReply | None] = {}  # None: refused
@@ -389,13 +392,14 @@ class Session:
 
     def _received(self, message: messages.Receive, at: Moment) -> Iterator[base.LegacyEvent]:
         sender = message.sender.name
+        meaning: talk.Meaning
         try:
             # What cannot be read must not end the session: a stored message would come again.
             meaning = talk.read(message, self._dialect)
             cancel = talk.wants_cancel(message)
         except RemoteProtocolError as exc:
             yield base.UnknownEvent(f"a message that cannot be read: {exc}")
-            return
+            meaning, cancel = talk.Unreadable(), None
         if sender == SYSTEM_SENDER:
             if isinstance(meaning, talk.Text):
                 yield base.Notice(meaning.text)
@@ -404,12 +408,13 @@ class Session:
             cookie, channel = message.cookie, message.channel
             answer = messages.Send(cookie=cookie, channel=channel, to=sender, data=cancel)
             self.requests.say_at_leisure(answer)
-        yield from self._named(
-            sender,
-            lambda address: self._meant(
-                address, meaning, "message", self._value_of(address, message, at)
-            ),
-        )
+        try:
+            address = self._traits.canonical(sender)
+        except InvalidAddress:
+            yield from self._unread.from_nobody(sender, meaning)
+            return
+        value = self._value_of(address, message, at)
+        yield from self._meant(address, meaning, "message", value)
 
     def _value_of(self, address: str, message: messages.Receive, at: Moment) -> Value:
         sent_at = talk.utc(message.sent_at)
@@ -425,7 +430,13 @@ class Session:
 
     def _decision(self, name: str, meaning: talk.Meaning) -> Iterator[base.LegacyEvent]:
         value = self.stored.decision() if self._asks_icq else LIVE
-        yield from self._named(name, _then(self._meant, meaning, "list", value))
+        try:
+            address = self._traits.canonical(name)
+        except InvalidAddress:
+            self.stored.drop(value.token)
+            yield from self._unread.from_nobody(name, meaning)
+            return
+        yield from self._meant(address, meaning, "list", value)
 
     def _meant(
         self,
@@ -453,6 +464,9 @@ class Session:
                 self.stored.drop(value.token)
                 if not isinstance(meaning, talk.Added) or self.stored.may_tell_adder():
                     yield _remark(address, meaning)
+            case talk.Unreadable():
+                self.stored.drop(value.token)
+                yield from self._unread.from_somebody(address)
 
     def _is_kept_twice(self, address: str, meaning: talk.Meaning) -> bool:
         said = meaning.granted if isinstance(meaning, talk.Answered) else True
@@ -612,7 +626,7 @@ class Session:
         if uin := fields.get("address") or fields.get("uin"):
             query = None
             with suppress(InvalidAddress):
-                query = for_uin(icq.Meta.SEARCH_BY_UIN, self._traits.canonical(uin))
+                query = for_uin(icq.Meta.SEARCH_BY_UIN, canonical_uin(uin))
         if query is None:  # that is nobody
             yield base.CommandDone(ref, ())
         else:

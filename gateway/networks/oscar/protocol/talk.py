@@ -11,15 +11,10 @@ from gateway.networks import base
 from gateway.networks.base import Reason, Stage
 from gateway.networks.oscar.protocol.names import is_uin, plain
 from gateway.networks.oscar.wire import Error, encode_block, messages
-from gateway.networks.oscar.wire.html import from_html, looks_like_html, to_html
-from gateway.networks.oscar.wire.messages import FIELD_END, Part, TypedKind
+from gateway.networks.oscar.wire.html import from_html, looks_like_html
+from gateway.networks.oscar.wire.messages import FIELD_END, TypedKind
 from gateway.networks.oscar.wire.people import SERVER_RELAY
-from gateway.networks.oscar.wire.text import (
-    decode_loose,
-    decode_parts_text,
-    encode_text,
-    lasting_part,
-)
+from gateway.networks.oscar.wire.text import decode_loose, decode_parts_text
 
 LEAST_BYTES = 1_000  # of a text, whatever the service says it takes
 MOST_BYTES = 8_000
@@ -109,7 +104,12 @@ class Nothing:
     why: str
 
 
-Meaning = Text | Told | Asked | Answered | Added | Nothing
+@attrs.frozen
+class Unreadable:
+    """Something for a person that cannot be read."""
+
+
+Meaning = Text | Told | Asked | Answered | Added | Nothing | Unreadable
 
 
 @attrs.frozen
@@ -118,8 +118,8 @@ class Dialect:
 
     own_is_uin: bool
     code_page: str
-    strips_html: bool  # the service takes what looks like HTML out of what numbers send
-    always_html: bool = False  # to write, whoever reads it
+    strips_html: bool  # the service removes what looks like HTML from what numbers send
+    has_utf8_directory: bool = False
 
     def is_html(self, other: str) -> bool:
         return not (self.own_is_uin and is_uin(other))
@@ -132,25 +132,20 @@ class Dialect:
     def loose(self, data: bytes) -> str:
         return plain(decode_loose(data, self.code_page))
 
-    def written(self, text: str) -> bytes:
-        """Return a text as it is where no charset is said."""
-        return text.encode(self.code_page, "replace")
-
-    def part(self, text: str, other: str) -> Part:
-        if self.always_html or self.is_html(other):
-            body = to_html(text)
-        else:
-            body = text.replace("\r\n", "\n").replace("\r", "\n")
-        if self.strips_html and self.own_is_uin:
-            return lasting_part(body)
-        return encode_text(body)
+    def searched(self, text: str) -> bytes:
+        """Return a text as the directory has it."""
+        charset = "utf-8" if self.has_utf8_directory else self.code_page
+        return plain(text).encode(charset, "replace")
 
 
 def read(message: messages.Receive, dialect: Dialect) -> Meaning:
-    """Return what a message means. Raises `RemoteProtocolError`."""
+    """Return what a message means, as far as it can be read. Raises `RemoteProtocolError`."""
     if message.channel == messages.PLAIN and message.text is not None:
-        raw = decode_parts_text(messages.decode_parts(message.text), dialect.code_page)
-        return Text(dialect.readable(raw, message.sender.name))
+        parts, is_whole = messages.read_parts(message.text)
+        raw = decode_parts_text(parts, dialect.code_page)
+        if text := dialect.readable(raw, message.sender.name):
+            return Text(text)
+        return Nothing("a message without text") if is_whole else Unreadable()
     if message.channel == messages.TYPED and message.data is not None:
         typed = messages.decode_typed(message.data)
         return read_typed(typed.kind, typed.text, dialect)
@@ -165,7 +160,7 @@ def read_typed(kind: int, data: bytes, dialect: Dialect) -> Meaning:
     fields = [dialect.loose(each) for each in data.split(FIELD_END)]
     match kind:
         case TypedKind.PLAIN:
-            return Text(text.replace("\r\n", "\n"))
+            return Text(text.replace("\r\n", "\n")) if text else Nothing("a message without text")
         case TypedKind.URL:
             return Text(" ".join(each for each in fields if each))
         case TypedKind.AUTHORISATION_REQUEST:
@@ -194,7 +189,8 @@ def _read_rendezvous(rendezvous: messages.Rendezvous, dialect: Dialect) -> Meani
     relayed = messages.decode_relayed(rendezvous.relayed)
     if relayed.kind != TypedKind.PLAIN or relayed.format.upper() == messages.RTF_GUID:
         return Nothing(f"a relayed message of kind {relayed.kind:#04x}")
-    return Text(dialect.loose(relayed.text).replace("\r\n", "\n"))
+    text = dialect.loose(relayed.text).replace("\r\n", "\n")
+    return Text(text) if text else Nothing("a relayed message without text")
 
 
 def wants_cancel(message: messages.Receive) -> bytes | None:
@@ -256,40 +252,6 @@ def fingerprint(*parts: object) -> str:
 
 
 # --- what is sent -----------------------------------------------------------------------------
-
-
-def split(text: str, other: str, dialect: Dialect, most: int) -> list[Part]:
-    """Return the pieces in which a text fits messages of `most` bytes, at least one."""
-    pieces: list[Part] = []
-    rest = plain(text)
-    while rest or not pieces:
-        if len(rest) <= most:  # a character has a byte at least
-            part = dialect.part(rest, other)
-            if len(part.data) <= most:
-                pieces.append(part)
-                break
-        end = _fitting(rest, other, dialect, most)
-        pieces.append(dialect.part(rest[:end], other))
-        rest = rest[end:]
-        if rest[:1] in (" ", "\n"):
-            rest = rest[1:]
-    return pieces
-
-
-def _fitting(text: str, other: str, dialect: Dialect, most: int) -> int:
-    """Return how much of a text fits, preferably up to a blank."""
-    low, high = 1, min(len(text), most)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(dialect.part(text[:middle], other).data) <= most:
-            low = middle
-        else:
-            high = middle - 1
-    for blank in ("\n", " "):
-        at = text.rfind(blank, low // 2, low + 1)
-        if at > 0 and len(dialect.part(text[:at], other).data) <= most:
-            return at
-    return low
 
 
 @attrs.define(eq=False)

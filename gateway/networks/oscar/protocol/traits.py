@@ -25,6 +25,7 @@ class Traits:
     several: bool
     code_page: str
     strips_html: bool
+    has_utf8_directory: bool  # else it is in the code page
     forgets_mime: bool  # of away texts; whoever reads one is told that it is ASCII
     refuses_kept: bool  # a number hears of a message that is kept as of one that is refused
     offline: OfflineStore

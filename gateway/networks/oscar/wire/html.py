@@ -17,13 +17,15 @@ _SPACES = re.compile(r"  +")
 _HUGE_NUMBER = re.compile(r"&#x?[0-9a-f]{9,}+;?", re.IGNORECASE)  # no character, and slow to read
 _TAG_STARTS = re.compile(r"<(?=[a-z/!])", re.IGNORECASE)
 
+_WRAPPED = re.compile(r"\s*<html[\s>]", re.IGNORECASE)
+_BLANKS = re.compile("&(?:nbsp|#160|#[xX][aA]0);?")
 _HIDDEN = frozenset({"style", "script", "head", "title"})
 _LINES = frozenset({"p", "div", "hr", "tr", "li", "blockquote", "h1", "h2", "h3"})
 
 
 def looks_like_html(text: str) -> bool:
-    """Say whether a text that need not be HTML begins like it."""
-    return text.lstrip()[:5].lower() == "<html"
+    """Say whether a text that need not be HTML is: clients of ICQ that send it wrap all of it."""
+    return _WRAPPED.match(text) is not None and text.rstrip()[-7:].lower() == "</html>"
 
 
 def from_html(text: str) -> str:
@@ -70,7 +72,7 @@ class _Reading:
             raw = _LINE_ENDS.sub(" ", raw.lstrip("\r\n") if at_start else raw)
         else:
             raw = _LINE_ENDS.sub("\n", raw)
-        self._out.append(_unescaped(raw).replace("\xa0", " "))
+        self._out.append(_unescaped(_BLANKS.sub(" ", raw)))
 
     def _tag(self, inside: str) -> None:
         closing = inside.startswith("/")

@@ -171,7 +171,7 @@ class Typing(Body):
 # --- channel 1 --------------------------------------------------------------------------------
 
 _FEATURES = 5
-_TEXT = 1
+TEXT_FRAGMENT = 1
 
 AIM_FEATURES = b"\1\1\1\2"
 ICQ_FEATURES = b"\1\6"
@@ -196,12 +196,41 @@ class Part:
 def decode_parts(data: bytes) -> tuple[Part, ...]:
     """Read the text parts of a message on channel 1; other fragments are passed over."""
     fragments = ToEnd(Block(_Fragment)).read(Reader(data))
-    return tuple(decode_block(Part, each.data) for each in fragments if each.id == _TEXT)
+    return tuple(decode_block(Part, each.data) for each in fragments if each.id == TEXT_FRAGMENT)
+
+
+def read_parts(data: bytes) -> tuple[tuple[Part, ...], bool]:
+    """Read what can be read of the text parts; say whether that was all.
+
+    A fragment that claims more bytes than there are has those that there are. A text that claims
+    too few goes on to the end.
+    """
+    parts: list[Part] = []
+    at, is_whole = 0, True
+    while at < len(data):
+        head, start = data[at : at + 4], at + 4
+        end = start + int.from_bytes(head[2:], "big")
+        is_whole &= end <= len(data) and len(head) == 4
+        if head[0] == TEXT_FRAGMENT:
+            # QUIRK(aimpyfly, node-oscar): they count the characters of a text in UTF-8.
+            if not _may_be_head(data[end : end + 2]):
+                end, is_whole = len(data), False
+            if len(data[start:end]) >= 4:
+                parts.append(decode_block(Part, data[start:end]))
+            else:
+                is_whole = False
+        at = end
+    return tuple(parts), is_whole
+
+
+def _may_be_head(data: bytes) -> bool:
+    """Say whether a fragment may begin so, or nothing follows: of all known, the version is 1."""
+    return data[1:] == b"\1" if len(data) > 1 else data in (b"", b"\1", b"\5")
 
 
 def encode_parts(parts: tuple[Part, ...], features: bytes = AIM_FEATURES) -> bytes:
     fragments = [_Fragment(_FEATURES, 1, features)]
-    fragments += [_Fragment(_TEXT, 1, encode_block(part)) for part in parts]
+    fragments += [_Fragment(TEXT_FRAGMENT, 1, encode_block(part)) for part in parts]
     return b"".join(encode_block(each) for each in fragments)
 
 

@@ -1,8 +1,6 @@
 """Texts as they travel: charsets, MIME types, and what a message's parts say."""
 
 import re
-from collections.abc import Iterator
-from unicodedata import normalize
 
 from gateway.networks.oscar.wire.messages import Part
 
@@ -13,7 +11,6 @@ UTF8 = 0x000D
 
 DEFAULT_CODE_PAGE = "cp1252"
 
-_HARMED = re.compile(rb"<[A-Za-z/!?]|&[#A-Za-z]|\r")
 _CHARSET = re.compile(rb'charset\s*=\s*"?([^"; ]+)', re.IGNORECASE)
 
 
@@ -21,39 +18,7 @@ def encode_text(text: str) -> Part:
     """Write a text so that every client can read it."""
     if text.isascii():
         return Part(ASCII, 0, text.encode())
-    return utf16_part(text)
-
-
-def utf16_part(text: str) -> Part:
-    """Write a text in UTF-16, which nobody on its way mistakes for HTML."""
-    return Part(UTF16, 0, _utf16(text))
-
-
-def lasting_part(text: str) -> Part:
-    """Write a text so that a service which takes HTML out of the bytes takes nothing.
-
-    One does so to all that ICQ numbers write, whatever the charset: to UTF-16, too, where half of
-    a letter may look like the beginning of a tag, or like the end of a line.
-    """
-    for part in _writings(text):
-        if _HARMED.search(part.data) is None:
-            return part
-    return utf16_part(text)
-
-
-def _writings(text: str) -> Iterator[Part]:
-    if text.isascii():
-        yield Part(ASCII, 0, text.encode())
-    yield utf16_part(text)
-    yield Part(UTF8, 0, _utf8(text))
-    yield utf16_part(
-        "".join(normalize("NFD", each) if _ends_lines(each) else each for each in text)
-    )
-
-
-def _ends_lines(letter: str) -> bool:
-    """Say whether half of a letter is a carriage return in UTF-16."""
-    return 0x0D in divmod(ord(letter), 0x100)
+    return Part(UTF16, 0, encode_utf16(text))
 
 
 def decode_part(part: Part, code_page: str = DEFAULT_CODE_PAGE) -> str:
@@ -74,7 +39,12 @@ def decode_parts_text(parts: tuple[Part, ...], code_page: str = DEFAULT_CODE_PAG
 
 
 def decode_loose(data: bytes, code_page: str = DEFAULT_CODE_PAGE) -> str:
-    """Read what says nothing of its charset: UTF-8 if it can be, else the code page."""
+    """Read what says nothing of its charset: UTF-8 if it can be, else the code page.
+
+    Open OSCAR Server hands out stored UTF-16 so, too, before v0.24.
+    """
+    if _looks_like_utf16(data):
+        return data.decode("utf-16-be", "replace")
     return _utf8_or(data, code_page).removesuffix("\0")
 
 
@@ -82,15 +52,15 @@ def encode_mime(text: str) -> tuple[bytes, bytes]:
     """Return MIME type and bytes of a profile or an away text."""
     if text.isascii():
         return b'text/aolrtf; charset="us-ascii"', text.encode()
-    return b'text/aolrtf; charset="unicode-2-0"', _utf16(text)
+    return b'text/aolrtf; charset="unicode-2-0"', encode_utf16(text)
 
 
 def encode_without_mime(text: str, *, is_html: bool) -> tuple[bytes, bytes]:
     """Write a text for a service that tells everybody that it is ASCII."""
     if is_html:
-        ascii_only = _utf8(text).decode().encode("ascii", "xmlcharrefreplace")
+        ascii_only = encode_utf8(text).decode().encode("ascii", "xmlcharrefreplace")
         return b'text/aolrtf; charset="us-ascii"', ascii_only
-    return b'text/aolrtf; charset="utf-8"', _utf8(text)
+    return b'text/aolrtf; charset="utf-8"', encode_utf8(text)
 
 
 def decode_mime(kind: bytes | None, data: bytes) -> str:
@@ -122,12 +92,12 @@ def _utf8_or(data: bytes, code_page: str) -> str:
         return data.decode(code_page, "replace")
 
 
-def _utf8(text: str) -> bytes:
+def encode_utf8(text: str) -> bytes:
     """Write UTF-8; half a surrogate pair becomes a replacement character."""
-    return _utf16(text).decode("utf-16-be").encode()
+    return encode_utf16(text).decode("utf-16-be").encode()
 
 
-def _utf16(text: str) -> bytes:
+def encode_utf16(text: str) -> bytes:
     """Write UTF-16; half a surrogate pair becomes a replacement character."""
     half = text.encode("utf-16-be", "surrogatepass")
     return half.decode("utf-16-be", "replace").encode("utf-16-be")
