@@ -8,7 +8,7 @@ for, and how it is answered, is the features' business.
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import attrs
@@ -29,6 +29,7 @@ from gateway.networks.base import (
     LoginRefused,
     Refusal,
 )
+from gateway.store.values import StoredAccount
 from gateway.xmpp.stanza import (
     Condition,
     ErrorType,
@@ -61,8 +62,14 @@ class Life(Protocol):
     def edited(self) -> None:
         """Other credentials are on record: sign on with them."""
 
+    def hold_events(self) -> AbstractContextManager[None]:
+        """Take no events of the network inside: it is being decided whose they are."""
+
     async def retire(self) -> None:
-        """Sign off for good and wait, within bounds, until the network has seen it."""
+        """Sign off for good and wait, within bounds, until the network has seen it.
+
+        The account is not on record any more: what the network still tells of it is nobody's.
+        """
 
     async def try_out(self, account: Account) -> None:
         """Sign on beside what there is; the connection is kept for a while. Raises as `sign_on`."""
@@ -160,16 +167,23 @@ class Registration:
             self._life.edited()
 
     async def _take_over(self, wanted: Account) -> None:
-        """Put an account that the network accepted on record, in the place of the old one."""
+        """Put an account that the network accepted on record, in the place of the old one.
+
+        The record is changed first: if that fails, nothing else has happened.
+        """
         user, old = self._user, self._user.account
         moved = old is not None and not self._is_same(old.address, old.fields, wanted)
-        if moved:  # GW-EDIT-04: the old account's contacts are no longer his
+        if moved:  # GW-EDIT-04: the contacts of the old account go
             await contacts.load(user)
-            await self._life.retire()
         self._decided = True
-        if moved:
+        with self._life.hold_events():
+            stored = await self._store(wanted, moved=moved)
+        if moved and old is not None:
+            user.unsaved.clear()
+            await self._life.retire()
+            self._forget(old.account_id)
             await contacts.cancel_all(user)
-        await self._store(wanted, moved=moved)
+        user.account = user.domain.accounts[user.jid] = stored
 
     def _wanted(self, values: Mapping[str, str]) -> Account:
         """Check what was filled in and return the account it describes. Raises `StanzaError`."""
@@ -265,35 +279,36 @@ class Registration:
             return StanzaError(Condition.SERVICE_UNAVAILABLE, text)
         return StanzaError(Condition.NOT_ACCEPTABLE, text)  # GW-REG-07, GW-EDIT-03
 
-    async def _store(self, wanted: Account, *, moved: bool) -> None:
+    async def _store(self, wanted: Account, *, moved: bool) -> StoredAccount:
+        """Raises `StoreError`; then nothing is changed."""
         user = self._user
         store, component, jid = user.domain.store, str(user.domain.jid), str(user.jid)
-        if moved and user.account is not None:
-            self._forget(user.account.account_id)
-        user.account = user.domain.accounts[user.jid] = await user.domain.host.run_blocking(
+        return await user.domain.host.run_blocking(
             lambda: store.save_account(
                 component, jid, wanted.address, wanted.secret, wanted.fields, anew=moved
             )
         )
 
     async def _remove(self) -> None:
-        """Unregister, in the order of GW-UNREG-01…06."""
+        """Unregister, in the order of GW-UNREG-01…06; from the record first."""
         user = self._user
         if user.account is None:
             raise StanzaError(Condition.REGISTRATION_REQUIRED, texts.NOT_REGISTERED)
+        account_id, store = user.account.account_id, user.domain.store
+        self._decided = True
         try:
             await contacts.load(user)
+            with self._life.hold_events():
+                await user.domain.host.run_blocking(lambda: store.remove_account(account_id))
         except StoreError:
             user.stay()
             raise
+        user.domain.accounts.pop(user.jid, None)
+        user.unsaved.clear()
         await self._life.drop_trial()
         await self._life.retire()
-        self._decided = True
         user.resources.clear()
-        account_id, store = user.account.account_id, user.domain.store
         self._forget(account_id)
-        await user.domain.host.run_blocking(lambda: store.remove_account(account_id))
-        user.domain.accounts.pop(user.jid, None)
         user.account = None
         self._tell(None)
         await contacts.cancel_all(user)

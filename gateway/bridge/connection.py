@@ -50,6 +50,9 @@ KEPT_SECONDS = 60.0  # how long a sign-on that tried credentials waits for the u
 DELIVER_SECONDS = 2.0  # how long one that nobody wanted is listened to before it goes
 
 
+_OUTCOMES = (MessageOutcome, CommandDone, CommandFailed)
+
+
 class Flooded(Exception):
     """The user's messages cannot all be held: the connection has to pause."""
 
@@ -84,6 +87,9 @@ class Connection:
         if wanted:
             self._wanted.set()
         self.account = account
+        self._held = trio.Event()  # not set: what comes waits
+        self._held.set()
+        self._disowned = False  # the account is gone: what comes is nobody's
         self.scope = trio.CancelScope()
         self.tried = trio.Event()
         self.failure: BalconyError | None = None
@@ -96,6 +102,19 @@ class Connection:
     def want(self) -> None:
         """Take over: from now on this is the session's connection."""
         self._wanted.set()
+
+    def hold(self) -> None:
+        """Take no more events until `resume`: whose they are is being decided."""
+        if self._held.is_set():
+            self._held = trio.Event()
+
+    def resume(self) -> None:
+        self._held.set()
+
+    def disown(self) -> None:
+        """Take nothing any more but the outcomes of commands: the account is another user's."""
+        self._disowned = True
+        self._held.set()
 
     async def run(self) -> None:
         """Sign on, take what the network sends until it ends, and report how it ended."""
@@ -137,7 +156,11 @@ class Connection:
             self._owner.signed_on(client)
             try:
                 while True:
-                    self._event(await client.receive(), client)
+                    event = await client.receive()
+                    if not self._held.is_set():  # to wait is a checkpoint, also for what is set
+                        await self._held.wait()
+                    if not self._disowned or isinstance(event, _OUTCOMES):
+                        self._event(event, client)
             except (SignedOff, ConnectionLost, RemoteProtocolError, Flooded):
                 self._owner.client_gone()
                 presence.withdraw(self._user)

@@ -6,7 +6,7 @@ is never refused: its number is bounded by who puts it.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 import trio
@@ -25,6 +25,7 @@ class Inbox(Generic[T]):
         self._items: OrderedDict[Hashable, T] = OrderedDict()
         self._value = 0
         self._number = 0
+        self._has_news = False
         self._arrived = trio.Event()
 
     def __len__(self) -> int:
@@ -66,20 +67,41 @@ class Inbox(Generic[T]):
     def get_nowait(self) -> T | None:
         if not self._items:
             return None
-        key, item = self._items.popitem(last=False)
-        if isinstance(key, tuple) and key[0] is self:
-            self._value -= 1
+        key, item = next(iter(self._items.items()))
+        self._drop(key)
         return item
 
-    async def wait(self) -> None:
-        """Wait until something is there."""
-        if not self._items:
+    def get_first(self, fits: Callable[[T, bool], bool]) -> T | None:
+        """Return the first that `fits`, whatever stands before it.
+
+        `fits` is given an item, and whether nothing that does not fit stands before it.
+        """
+        is_next, self._has_news = True, False
+        for key, item in self._items.items():
+            if fits(item, is_next):
+                self._drop(key)
+                return item
+            is_next = False
+        return None
+
+    async def wait(self, *, held: bool = False) -> None:
+        """Wait until something is there; if what is there is `held`, until there is news.
+
+        News is what comes, or a `wake`, after the last `get_first`.
+        """
+        if (held and not self._has_news) or not self._items:
             self._arrived = trio.Event()
             await self._arrived.wait()
 
     def wake(self) -> None:
         """Let `wait` return though nothing came: something else changed."""
+        self._has_news = True
         self._arrived.set()
+
+    def _drop(self, key: Hashable) -> None:
+        del self._items[key]
+        if isinstance(key, tuple) and key[0] is self:
+            self._value -= 1
 
     def _next(self) -> int:
         self._number += 1
@@ -87,4 +109,4 @@ class Inbox(Generic[T]):
 
     def _append(self, key: Hashable, item: T) -> None:
         self._items[key] = item
-        self._arrived.set()
+        self.wake()

@@ -38,6 +38,17 @@ STARTERS: dict[tuple[IqType, str, str], Starter] = {
 }
 
 
+REGISTERING = (ns.REGISTER, "unregister")  # nodes of commands
+ALWAYS_ANSWERED = (ns.PING, ns.VERSION, ns.TIME, ns.DISCO_INFO, ns.DISCO_ITEMS)
+
+
+def is_about_gateway(iq: Iq) -> bool:
+    """Say whether an iq asks the gateway something that no user's state is needed for."""
+    if iq.type is not IqType.GET or iq.payload is None or iq.to.local:
+        return False
+    return iq.payload.xmlns in ALWAYS_ANSWERED
+
+
 def is_registration(iq: Iq) -> bool:
     """Say whether this iq starts work that outlives its handling: a register set."""
     return (
@@ -45,6 +56,14 @@ def is_registration(iq: Iq) -> bool:
         and iq.payload is not None
         and (iq.payload.name, iq.payload.xmlns) == ("query", ns.REGISTER)
     )
+
+
+def concerns_registration(iq: Iq) -> bool:
+    """Say whether an iq is a register set, or a step of a command that may come to one."""
+    if not is_command(iq) or iq.payload is None:
+        return is_registration(iq)
+    asked = iq.payload.attributes
+    return "sessionid" in asked or asked.get("node") in REGISTERING
 
 
 def starter(iq: Iq) -> Starter | None:

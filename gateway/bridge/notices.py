@@ -25,20 +25,27 @@ class Notices:
         self._user = user
         self._told: set[str] = set()  # resources that know of the loss
         self._because: tuple[Condition, ErrorType, str] | None = None
+        self._lost_text = texts.LOST
         self._service_said = ""
 
     def begin_loss(self, refusal: Refusal | None = None) -> None:
         """Note why the service is lost; None: it cannot be reached."""
-        self._because = None
+        self._because, self._lost_text = None, texts.LOST
         if refusal is not None:
             text = self._user.refusal_text(refusal, "")
             self._because = (*REFUSAL_CONDITIONS[refusal], text)
+
+    def begin_store_failure(self) -> None:
+        """Note that it is the gateway's own store that keeps the user off."""
+        text = self._user.text(texts.STORE_FAULT)
+        self._because = (Condition.INTERNAL_SERVER_ERROR, ErrorType.WAIT, text)
+        self._lost_text = texts.STORE_FAULT
 
     def tell_lost(self, to: Iterable[Jid]) -> None:
         """Tell those who do not know yet that the service is lost (GW-IN-08)."""
         user = self._user
         if not self._told:
-            user.later.set(_NOTE, NOTE_SECONDS, lambda: user.note(texts.LOST))
+            user.later.set(_NOTE, NOTE_SECONDS, lambda: user.note(self._lost_text))
         untold = [one for one in to if one.resource not in self._told]
         self._told.update(one.resource for one in untold)
         unreachable = user.text(texts.UNREACHABLE)

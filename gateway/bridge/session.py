@@ -6,7 +6,9 @@ say it. A bug anywhere in here ends this session alone: see `sessions.py`.
 """
 
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from enum import Enum
 
 import attrs
@@ -17,6 +19,7 @@ from gateway.bridge.accounts import Registration
 from gateway.bridge.caps import caps_of
 from gateway.bridge.connection import Connection, Flooded
 from gateway.bridge.features import commands, contacts, messages, presence, registration, roster
+from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.notices import NOTE_SECONDS, Notices
 from gateway.bridge.pacing import Backoff
@@ -56,6 +59,7 @@ from gateway.xmpp.stanza import (
 
 log = logging.getLogger(__name__)
 
+STORE_RETRY_SECONDS = 5.0  # after the store has failed
 LINGER_SECONDS = 3.0  # how long a sign-off waits for the network to answer for messages
 _QUEUED = "note of a queue"
 RETIRE_SECONDS = 10.0  # how long an unregistration waits for the network to see the user go
@@ -76,6 +80,8 @@ class Chore(Enum):
     SHOW_DIRECTED = "show directed"  # single contacts are to be shown something of their own
     DROP_DOUBTFUL = "drop doubtful"  # who did not answer the probe after an outage is gone
     GIVE_UP = "give up"  # the XMPP link has been away for too long: everybody is gone
+    ASK_REQUESTS = "ask requests"  # those of contacts, which the store keeps
+    TRY_STORE = "try store"  # what it has failed to take is tried again
     SIGN_ON_AGAIN = "sign on again"  # the legacy service answers again
     END = "end"  # the daemon is shutting down
 
@@ -96,6 +102,9 @@ class Session:
         self._may_hurry = False  # the timer is ours, and not what the service asked for
         self._linger_until = float("inf")
         self._due: dict[Chore, None] = {}
+        self._unstored: deque[FromNetwork] = deque()  # events the store has yet to take, in order
+        self._is_held = False  # what is in the inbox waits for a registration to be decided
+        self._save_at = 0.0  # not before: the store has failed
         self._retiring = False  # the account is being removed: nobody comes or goes
         self._notices = Notices(user)
         self._registration = Registration(user, self)
@@ -199,9 +208,9 @@ class Session:
                     chore = next(iter(self._due))
                     del self._due[chore]
                     await self._do(chore)
-                item = self.user.inbox.get_nowait()
-                if item is not None:
+                if (item := self._next_item()) is not None:
                     await self._handle(item)
+                    self._is_held = False  # there may be more
                 await self._save()
 
     def abandon_registration(self, text: str) -> None:
@@ -227,15 +236,30 @@ class Session:
             and not self._sync.running
             and not len(self._commands)
             and not self._due
+            and not self._unstored
+            and (user.account is None or not user.unsaved)
             and not user.held
         )
 
+    def _next_item(self) -> FromUser | FromNetwork | None:
+        """Take what is to be handled next.
+
+        While a registration is decided, all that depends on it waits, in its order (CORE-06). What
+        is about registrations goes to the queue of these; the gateway itself answers at once.
+        """
+        if not self._registration.running:
+            self._is_held = False
+            return self.user.inbox.get_nowait()
+        item = self.user.inbox.get_first(_needs_no_decision)
+        self._is_held = item is None and len(self.user.inbox) > 0
+        return item
+
     async def _wait(self) -> None:
-        if self._due or len(self.user.inbox):
+        if self._due or (len(self.user.inbox) and not self._is_held):
             return
         own = min(self._timer_at, self._linger_until, self.user.later.next_at)
         with trio.move_on_at(min(own, messages.deadline(self.user))):
-            await self.user.inbox.wait()
+            await self.user.inbox.wait(held=self._is_held)
 
     def _check_deadlines(self) -> None:
         now = trio.current_time()
@@ -262,6 +286,10 @@ class Session:
                 presence.leave_word(self.user)
                 self.user.resources.clear()
                 self._step(Input.ABSENT)
+            case Chore.ASK_REQUESTS:
+                await self._ask_requests()
+            case Chore.TRY_STORE:
+                await self._try_store()
             case Chore.SIGN_ON_AGAIN:
                 if self._may_hurry:
                     self._timer_at = min(self._timer_at, trio.current_time())
@@ -281,7 +309,11 @@ class Session:
 
     async def _handle(self, item: FromUser | FromNetwork) -> None:
         if isinstance(item, FromNetwork):
-            await self._handle_waiting_event(item)
+            if len(self._unstored) >= MAX_OWN:
+                raise StoreError("the store has failed for too long")
+            self._unstored.append(item)
+            if len(self._unstored) == 1:
+                await self._try_store()
             return
         self.in_hand = item
         match item.stanza:
@@ -538,6 +570,8 @@ class Session:
             case Flooded():
                 self._lost("more is waiting for the user than can be held", NOTE_SECONDS)
                 self.user.note(texts.FLOODED)
+            case StoreError():
+                self._store_failed(how)
             case BaseException():
                 self._lost(str(how), None)
         self._linger_until = float("inf")
@@ -560,6 +594,13 @@ class Session:
         self._notices.begin_loss()
         self._step(Input.LOST)
 
+    def _store_failed(self, why: StoreError) -> None:
+        """Come back when the store may work again; the legacy service has nothing to do with it."""
+        log.warning("%s: not signed on, tried again: %s", self.name, why)
+        self._retry_after = STORE_RETRY_SECONDS
+        self._notices.begin_store_failure()
+        self._step(Input.LOST)
+
     def _not_let_in(self, reason: Refusal, said: str, retry_after: float | None) -> None:
         if reason is Refusal.ELSEWHERE and self._trial is not None:
             return  # a sign-on of ours took its place: it ends as if it were lost
@@ -572,6 +613,21 @@ class Session:
         self.user.refused = reason
         self._notices.note_refusal(bounded(said))
         self._step(Input.REFUSED)
+
+    async def _try_store(self) -> None:
+        """Handle the events that need the store, in order. One that fails is tried again."""
+        while self._unstored:
+            try:
+                await self._handle_waiting_event(self._unstored[0])
+            except StoreError as exc:
+                log.warning("%s: not stored, tried again: %s", self.name, exc)
+                self._later(Chore.TRY_STORE)
+                return
+            self._unstored.popleft()
+
+    def _later(self, chore: Chore) -> None:
+        """Do this when the store may work again."""
+        self.user.later.set(chore, STORE_RETRY_SECONDS, lambda: self.do(chore))
 
     async def _handle_waiting_event(self, item: FromNetwork) -> None:
         user = self.user
@@ -596,16 +652,25 @@ class Session:
         await presence.announce_status(self.user)
         await presence.announce_directed(self.user)
         await messages.release(self.user)
-        if self.user.account is not None:
-            store, account_id = self.user.domain.store, self.user.account.account_id
-            for request in await self.user.domain.host.run_blocking(
-                lambda: store.requests(account_id)
-            ):
-                contacts.ask_user(self.user, request)
+        await self._ask_requests()
+
+    async def _ask_requests(self) -> None:
+        """Put the requests of contacts to the user that have no answer yet."""
+        if self.user.account is None or self.user.phase is not Phase.ONLINE:
+            return
+        store, account_id = self.user.domain.store, self.user.account.account_id
+        try:
+            requests = await self.user.domain.host.run_blocking(lambda: store.requests(account_id))
+        except StoreError as exc:
+            log.warning("%s: requests are not read, tried again: %s", self.name, exc)
+            self._later(Chore.ASK_REQUESTS)
+            return
+        for request in requests:
+            contacts.ask_user(self.user, request)
 
     async def _save(self) -> None:
         user = self.user
-        if not user.unsaved or user.account is None:
+        if not user.unsaved or user.account is None or trio.current_time() < self._save_at:
             return
         unsaved, account_id = user.unsaved, user.account.account_id
         (keep, drop), store = user.take_unsaved(), user.domain.store
@@ -614,9 +679,11 @@ class Session:
                 await user.domain.host.run_blocking(lambda: store.save_contacts(account_id, keep))
             if drop:
                 await user.domain.host.run_blocking(lambda: store.remove_contacts(account_id, drop))
-        except StoreError as exc:  # tried again with the next change
+        except StoreError as exc:
             user.unsaved = unsaved | user.unsaved
-            log.warning("%s: contacts are not saved: %s", self.name, exc)
+            self._save_at = trio.current_time() + STORE_RETRY_SECONDS
+            user.later.set("save", STORE_RETRY_SECONDS, user.inbox.wake)
+            log.warning("%s: contacts are not saved, tried again: %s", self.name, exc)
 
     # --- what commands ask ---
 
@@ -665,9 +732,22 @@ class Session:
         if self.user.resources and self.user.phase is Phase.OFFLINE:
             self._step(Input.PRESENT)
 
+    @contextmanager
+    def hold_events(self) -> Generator[None, None, None]:
+        connection = self._connection
+        if connection is not None:
+            connection.hold()
+        try:
+            yield
+        finally:
+            if connection is not None:
+                connection.resume()
+
     async def retire(self) -> None:
         self.user.leaving = []
         self._retiring = True
+        if self._connection is not None:
+            self._connection.disown()
         try:
             self._step(Input.ABSENT)
             with trio.move_on_after(RETIRE_SECONDS):
@@ -692,3 +772,12 @@ class Session:
             self._trial.scope.cancel()
             with trio.move_on_after(RETIRE_SECONDS):
                 await self._trial.over.wait()
+
+
+def _needs_no_decision(item: FromUser | FromNetwork, is_next: bool) -> bool:
+    """Say whether an item can be handled while a registration is decided."""
+    if not isinstance(item, FromUser) or not isinstance(item.stanza, Iq):
+        return False
+    if iqs.is_about_gateway(item.stanza):
+        return True
+    return is_next and iqs.concerns_registration(item.stanza)

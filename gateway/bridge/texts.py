@@ -20,6 +20,10 @@ REFUSALS = {
     "configuration. Ask the gateway's operator.",
 }
 LOST = "The connection to {title} is lost. You will be signed on again as soon as it returns."
+STORE_FAULT = (
+    "This gateway cannot use its database at present. You will be signed on to {title} as soon as "
+    "it can; its operator finds the details in the log."
+)
 UNREACHABLE = "{title} cannot be reached."
 CRASHED = (
     "Your {title} session ended by a fault of this gateway. It will be started again; "

@@ -171,4 +171,5 @@ async def start_daemon(nursery: trio.Nursery, host: SimHost, config: Config) -> 
     nursery.start_soon(host.run, life, name="the daemon")
     with trio.fail_after(10):
         await up.wait()
+    host.store_suffers = True
     return started[0]

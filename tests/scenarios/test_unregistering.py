@@ -199,7 +199,7 @@ async def test_messages_sent_beside_the_removal_are_each_answered(
     await play.send(message("before"), REMOVE, message("after", id_="m2"))
     await play.expect_all(
         bounced(TIMEOUT, "before"),
-        bounced(TIMEOUT, "after", id_="m2"),
+        bounced(REGISTRATION_REQUIRED, "after", id_="m2"),
         result(id_="x1"),
         *(presence(G, ROMEO, one) for one in ("unsubscribe", "unsubscribed", "unavailable")),
     )

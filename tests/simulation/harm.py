@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LONGEST_STALL = 90.0
 LONGEST_DELAY = 3.0
 LONGEST_OUTAGE = 40.0
+LONGEST_STORE_TROUBLE = 30.0
 
 _CRASH_POINTS = {
     Kind.CRASH_BEFORE: CrashPoint.BEFORE,
@@ -48,6 +49,7 @@ class Harm:
         self._world.start_xmpp()
         self._world.start_legacy()
         self._world.legacy.accept_everybody()
+        self._world.machine.store.heal()
 
     async def _strike_at(self, when: float, fault: Fault) -> None:
         await trio.sleep_until(when)
@@ -56,6 +58,8 @@ class Harm:
         match str(fault.kind).partition("-"):
             case ["xmpp", _, what] if what != "restart":
                 self._harm_link(self._world.xmpp_links(), fault, what, random)
+            case ["store", _, what]:
+                self._harm_store(what, random)
             case ["legacy", _, what] if what != "down":
                 self._harm_link(self._world.legacy_links(), fault, what, random)
             case _:
@@ -78,6 +82,20 @@ class Harm:
                 link.delay(random.random() * LONGEST_DELAY)
             case _:
                 raise AssertionError(fault)
+
+    def _harm_store(self, what: str, random: Random) -> None:
+        store = self._world.machine.store
+        match what:
+            case "fails":
+                store.fail(random.random() * LONGEST_STORE_TROUBLE)
+            case "fails-once":
+                store.fail_once(random.randint(1, 3))
+            case "slow":
+                store.slow_down(random.random() * LONGEST_STORE_TROUBLE)
+            case "locked":
+                store.lock(random.random() * LONGEST_STORE_TROUBLE)
+            case _:
+                raise AssertionError(what)
 
     async def _harm_server(self, fault: Fault, random: Random) -> None:
         world = self._world

@@ -28,6 +28,8 @@ EPOCH = datetime(2031, 3, 14, 15, 9, 26, tzinfo=UTC)
 STATEMENTS_TO_CHANGE = 2  # BEGIN, and the first change
 MAX_WAIT_BEFORE_CALL = 0.004
 MAX_WAIT_AFTER_CALL = 0.001
+SLOW_CALL_SECONDS = 2.0
+BUSY_SECONDS = 5.0  # that a call waits for a database which another process has
 
 
 def virtual_now() -> datetime:
@@ -47,6 +49,56 @@ class CrashPoint(StrEnum):
     AFTER = "after"  # committed, and nobody will hear of it
 
 
+class StoreTrouble:
+    """What is wrong with the store: every call suffers from it, reads as well as writes."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[float, float]] = []  # when it failed, was slow or locked
+        self._fails_until = self._slow_until = self._locked_until = -math.inf
+        self._failures = 0
+
+    def fail(self, seconds: float) -> None:
+        """Let each call fail for a while."""
+        self._fails_until = self._note(seconds)
+
+    def fail_once(self, times: int = 1) -> None:
+        """Let the next calls fail."""
+        self._failures += times
+        self._note(0.0)
+
+    def slow_down(self, seconds: float) -> None:
+        """Let each call take long for a while."""
+        self._slow_until = self._note(seconds)
+
+    def lock(self, seconds: float) -> None:
+        """Let each call wait while another process has the database, and fail if that lasts."""
+        self._locked_until = self._note(seconds)
+
+    def heal(self) -> None:
+        now = trio.current_time()
+        self.spans = [(start, min(end, now)) for start, end in self.spans]
+        self._fails_until = self._slow_until = self._locked_until = -math.inf
+        self._failures = 0
+
+    async def suffer(self) -> None:
+        """Do to a call what is wrong now. Raises `StoreError`."""
+        now = trio.current_time()
+        if now < self._slow_until:
+            await trio.sleep(SLOW_CALL_SECONDS)
+        if now < self._locked_until:
+            await trio.sleep(min(self._locked_until - now, BUSY_SECONDS))
+            if trio.current_time() < self._locked_until:
+                raise StoreError("database is locked")
+        if self._failures or trio.current_time() < self._fails_until:
+            self._failures = max(0, self._failures - 1)
+            raise StoreError("database or disk is full")
+
+    def _note(self, seconds: float) -> float:
+        now = trio.current_time()
+        self.spans.append((now, now + seconds))
+        return now + seconds
+
+
 @attrs.define
 class Machine:
     """What outlives a crash: the network, and who has locked which file."""
@@ -56,6 +108,7 @@ class Machine:
     name: str = "gateway"
     locks: dict[Path, "SimLock"] = attrs.field(factory=dict)
     incarnations: int = 0
+    store: StoreTrouble = attrs.field(factory=StoreTrouble)
 
 
 @attrs.define(eq=False)
@@ -79,6 +132,7 @@ class SimHost:
         self.dead = False
         self.died_at = math.inf
         self.died = trio.Event()
+        self.store_suffers = False  # from `Machine.store`; set once the daemon has started
         self.crashed_at: CrashPoint | None = None  # by `crash_soon`, and not by `kill`
         self.streams: list[HostStream] = []
         self._machine = machine
@@ -192,6 +246,9 @@ class SimHost:
                 await trio.sleep(self._waits.random() * MAX_WAIT_BEFORE_CALL)
                 self.check()
                 self._crash_at(CrashPoint.BEFORE)
+                if self.store_suffers:
+                    await self._machine.store.suffer()
+                    self.check()
                 with self._calling_the_store():
                     result = call()
                 self._crash_at(CrashPoint.AFTER)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # rounds that begin 50 ms apart, and a call to the store takes some milliseconds.
 WINDOW_SECONDS = 0.2
 
+# What a store that fails adds to it, once it works again: the journal's pause before its next try,
+# and a call that was slow.
+STORE_RETRY_SECONDS = 8.0
+
 # The first delay is up to a second, the next twice that, and so on; besides, users come and go.
 DIAL_WINDOW_SECONDS = 5.0
 DIALS_PER_USER = 5
@@ -72,7 +76,18 @@ def _excused(world: "World", sent: Sent) -> bool:
     read_at, link = sent.read_at(), sent.link
     if read_at == float("inf"):  # it was under way when its link was lost
         return link is not None and link.ended_at < float("inf")
-    return any(read_at <= host.died_at < read_at + WINDOW_SECONDS for host in world.hosts)
+    return any(
+        read_at <= host.died_at < _committed_by(world, read_at) + WINDOW_SECONDS
+        for host in world.hosts
+    )
+
+
+def _committed_by(world: "World", read_at: float) -> float:
+    """Return by when the journal could be written, for a message read then."""
+    for start, end in sorted(world.machine.store.spans):
+        if start - WINDOW_SECONDS <= read_at <= end + STORE_RETRY_SECONDS:
+            read_at = end + STORE_RETRY_SECONDS
+    return read_at
 
 
 def _story(world: "World", sent: Sent) -> str:

@@ -31,6 +31,10 @@ class Kind(StrEnum):
     CRASH_BEFORE = "crash-before"
     CRASH_BETWEEN = "crash-between"
     CRASH_AFTER = "crash-after"
+    STORE_FAILS = "store-fails"
+    STORE_FAILS_ONCE = "store-fails-once"
+    STORE_SLOW = "store-slow"
+    STORE_LOCKED = "store-locked"
 
 
 @attrs.frozen

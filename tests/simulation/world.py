@@ -242,6 +242,7 @@ class World:
     async def _daemon(self, host: SimHost) -> None:
         async with trio.open_nursery() as nursery:
             gateway = await nursery.start(partial(daemon, host, self._config))
+            host.store_suffers = True
             if host is self.host:
                 self.gateway = gateway
 
