@@ -29,6 +29,7 @@ from gateway.xmpp.stanza import (
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 30.0  # silence after a probe for so long means offline (AMB-14)
+STORE_RETRY_SECONDS = 5.0
 USERS_PER_SECOND = 200  # told and probed when the link comes up
 
 
@@ -136,11 +137,12 @@ class Router:
     async def _greet(self, changed: trio.Event) -> None:
         """Tell every registered user that the gateway is here, and ask who is there."""
         gateway = self._domain.jid
+        stale: list[Jid] = []  # who may still be shown contacts of the daemon before us
         for user in list(self._domain.accounts):
             if changed.is_set():
                 return
-            if self._domain.crashed:
-                await self._hide_contacts(user)
+            if self._domain.crashed and not await self._hide_contacts(user):
+                stale.append(user)
             if user not in self._domain.accounts:  # he unregistered meanwhile
                 continue
             if (session := self._sessions.find(self._domain, user)) is not None:
@@ -148,28 +150,37 @@ class Router:
             self._domain.link.send_state(Presence(from_=gateway, to=user))
             self._domain.link.send(Presence(from_=gateway, to=user, type=PresenceType.PROBE))
             await trio.sleep(1 / USERS_PER_SECOND)
-        self._domain.crashed = False
+        self._domain.crashed = bool(stale)
         if await _passed(changed, PROBE_SECONDS):
             for session in self._sessions.of_domain(self._domain):
                 session.do(Chore.DROP_DOUBTFUL)
+        while stale and not changed.is_set():
+            stale = [user for user in stale if not await self._hide_contacts(user)]
+            if stale:
+                await _passed(changed, STORE_RETRY_SECONDS)
+        self._domain.crashed = bool(stale)
 
-    async def _hide_contacts(self, user: Jid) -> None:
-        """Show the contacts unavailable that a daemon before us left in the user's eyes."""
+    async def _hide_contacts(self, user: Jid) -> bool:
+        """Show the contacts unavailable that a daemon before us left in the user's eyes.
+
+        Returns whether that is done; False: the store has failed.
+        """
         account, store = self._domain.accounts.get(user), self._domain.store
         if account is None:
-            return
+            return True
         account_id = account.account_id
         try:
             contacts = await self._domain.host.run_blocking(lambda: store.contacts(account_id))
         except StoreError as exc:
             log.warning("%s/%s: contacts may look online: %s", self._domain.jid, user, exc)
-            return
+            return False
         session = self._sessions.find(self._domain, user)
         shown = session.user.shown if session is not None else {}
         for contact in contacts:
             if contact.address not in shown:
                 jid = self._domain.contact_jid(contact.address)
                 self._domain.link.send_state(unavailable(jid, user))
+        return True
 
     async def _give_up(self, changed: trio.Event) -> None:
         grace_seconds = self._domain.config.link_grace_seconds

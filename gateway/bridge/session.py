@@ -528,6 +528,10 @@ class Session:
     def _farewell(self) -> None:
         leaving, self.user.leaving = self.user.leaving, []
         presence.farewell(self.user, leaving)
+        told = {one.resource for one in leaving}
+        if leaving and any(resource not in told for resource in self.user.resources):
+            # A resource that has come meanwhile saw what was shown to all.
+            presence.withdraw(self.user)
         if leaving:
             self.user.shown.clear()
         self._timer_at = float("inf")

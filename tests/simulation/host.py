@@ -64,7 +64,6 @@ class StoreTrouble:
     def fail_once(self, times: int = 1) -> None:
         """Let the next calls fail."""
         self._failures += times
-        self._note(0.0)
 
     def slow_down(self, seconds: float) -> None:
         """Let each call take long for a while."""
@@ -91,6 +90,7 @@ class StoreTrouble:
                 raise StoreError("database is locked")
         if self._failures or trio.current_time() < self._fails_until:
             self._failures = max(0, self._failures - 1)
+            self._note(0.0)
             raise StoreError("database or disk is full")
 
     def _note(self, seconds: float) -> float:
