@@ -86,6 +86,7 @@ need_packages() {
         case $package in
             prosody | ejabberd) disable_at_boot "$package" ;;
             bitlbee-libpurple) disable_at_boot bitlbee ;;
+            biboumi) disable_at_boot biboumi ;;
         esac
     done
     # Erlang's port mapper came along with ejabberd, unless it was here before.
@@ -141,6 +142,14 @@ need_profanity() {
 need_bitlbee() {
     PATH=$PATH:/usr/sbin:/sbin command -v bitlbee >/dev/null || need_packages bitlbee-libpurple
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || need_packages debian-archive-keyring
+}
+
+# What the gateway is compared with. The bench does without it where it may not be installed.
+need_biboumi() {
+    local as_root=()
+    PATH=$PATH:/usr/sbin:/sbin command -v biboumi >/dev/null || ! may_install ||
+        ! command -v dpkg-query >/dev/null || (need_packages biboumi) ||
+        note "going on without biboumi"
 }
 
 # The store's tests run one of their own; the one that Debian may set up is left alone.

@@ -68,17 +68,16 @@ class Sampler:
         self._beside[OTHER_THREADS] += max(beside, 0)
 
     def _collect(self, phase: str, _info: dict[str, int]) -> None:
-        """Take the collector's time out of the stack that set it off."""
-        if threading.get_ident() != threading.main_thread().ident:
-            return
+        """Take the collector's time out of the stack, and the thread, that set it off."""
         now = time.thread_time_ns()
         if phase == "start":
             self._collecting = now
         elif self._collecting:
             spent, self._collecting = now - self._collecting, 0
             self._beside[COLLECTOR] += spent
-            self._main += spent
             self._all += spent
+            if threading.get_ident() == threading.main_thread().ident:
+                self._main += spent
 
 
 def _frame_name(code: CodeType) -> str:
