@@ -14,8 +14,9 @@ from legacy_emu.service import Service
 
 async def serve(stream: trio.abc.Stream, service: Service) -> None:
     """Serve one client on `stream`, until either has enough; the stream is closed."""
+    address, peer = _address_of(stream, service), _peer_of(stream)
     connection = service.connect("oscar")
-    link = Link(service, connection, _address_of(stream, service), _peer_of(stream))
+    link = Link(service, connection, address, peer)
     try:
         with connection.scope:
             if service.faults.take(Kind.DROP, connection, Moment.CONNECT) is None:
@@ -30,7 +31,12 @@ def _peer_of(stream: trio.abc.Stream) -> str:
     """Return the host a client comes from; what is no socket comes from one place."""
     if isinstance(stream, trio.SSLStream):
         stream = stream.transport_stream
-    return str(stream.socket.getpeername()[0]) if isinstance(stream, trio.SocketStream) else ""
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:  # it is gone already
+        return ""
 
 
 def _address_of(stream: trio.abc.Stream, service: Service) -> str:

@@ -11,9 +11,10 @@ import trio
 from gateway.networks.oscar import wire
 from legacy_emu.control import Control
 from legacy_emu.events import RequestRefused, Show
+from legacy_emu.fronts.oscar import serve
 from legacy_emu.fronts.oscar.link import Link
 from legacy_emu.fronts.oscar.shared import Ticket
-from legacy_emu.host import RealWorld
+from legacy_emu.host import RealWorld, dial, listen
 from legacy_emu.policy import Policy
 from legacy_emu.service import Service
 from tests.unit.legacy_emu.oscar_client import (
@@ -26,6 +27,8 @@ from tests.unit.legacy_emu.oscar_client import (
     tlv,
 )
 from tests.unit.networks.test_oscar_fuzz import frame, mutated, snac
+
+SOL_SOCKET, SO_LINGER = 1, 13  # Linux
 
 CASES = int(os.environ.get("FUZZ_CASES", "150"))
 COOKIE = bytes(range(256))
@@ -269,3 +272,18 @@ def bear(frames: list[bytes], seed: int) -> str:
 async def test_whatever_a_client_says_the_end_is_an_orderly_one(frames: list[bytes]) -> None:
     reached = {bear(frames, seed) for seed in range(CASES)}
     assert reached >= ({"Bos", "Icons", "ChatNav"} if frames[0] is HELLO else {"Login"})
+
+
+async def test_client_gone_before_the_greeting_leaves_nothing(service: Service) -> None:
+    listening = await listen("127.0.0.1", 0)
+    [listener] = listening.listeners
+    client = await dial("127.0.0.1", listening.port)
+    stream = await listener.accept()
+    assert isinstance(client, trio.SocketStream)
+    client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    await client.aclose()  # by a reset
+    with pytest.raises(trio.BrokenResourceError):
+        await stream.receive_some()
+    await serve(stream, service)
+    assert not service.connections
+    await listener.aclose()
