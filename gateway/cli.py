@@ -200,10 +200,9 @@ def _grow(branch: Tree, task: dict[str, Any]) -> None:
 def _spare_the_collector() -> None:
     """Have the cyclic garbage collector look at less, and less often.
 
-    Each full pass walks what all sessions consist of: at a thousand users half of a message's cost.
-    What is loaded by now stays for ever, so it is left out. The young objects of a busy moment, some
-    tens of thousands, do not set off a pass; those in cycles wait for the next one, which bounds
-    what is uncollected to as many.
+    Each full pass walks what all sessions consist of: at a thousand users, half of a message's cost.
+    What is loaded by now stays, so it is left out. The young objects of a busy moment, some tens of
+    thousands, set off no pass; garbage in cycles waits for the next one, so there may be as much.
     """
     gc.collect()
     gc.freeze()
