@@ -33,6 +33,7 @@ from gateway.xmpp.xml import Element, is_name, to_bytes
 
 MAX_DEPTH = 64
 MAX_ELEMENTS = 2000
+MAX_RESULT_ELEMENTS = 6000  # a roster of 2,500 contacts, each in a group
 MAX_ATTRIBUTES = 64
 MAX_STANZA_BYTES = 256 * 1024
 MAX_UNFINISHED_BYTES = 8 * 1024 * 1024  # what may come without an end before the stream is ended
@@ -375,8 +376,14 @@ class ComponentStream:
             self._drop(f"an element has more than {MAX_ATTRIBUTES} attributes")
         elif self._depth - 1 > MAX_DEPTH:
             self._drop(f"it is nested deeper than {MAX_DEPTH} levels")
-        elif self._elements > MAX_ELEMENTS:
-            self._drop(f"it has more than {MAX_ELEMENTS} elements")
+        elif self._elements > MAX_ELEMENTS and self._elements > (most := self._most_elements()):
+            self._drop(f"it has more than {most} elements")
+
+    def _most_elements(self) -> int:
+        """Return how many elements this stanza may have. An answer may be a whole roster."""
+        tag = self._stack[0]
+        is_answer = tag.name == "iq" and tag.attributes.get("type") == "result"
+        return MAX_RESULT_ELEMENTS if is_answer else MAX_ELEMENTS
 
     def _on_text(self, text: str) -> None:
         if self._dropped is not None or self._priming:

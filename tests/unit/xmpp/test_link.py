@@ -149,7 +149,7 @@ async def test_what_is_no_good_stanza_is_answered_here(
             to_g="from='a@b/c' to='aim.example'",
             to_bad="from='a@b/c' to='x y@aim.example'",
             to_other="from='a@b/c' to='x@icq.example'",
-            wide="<x/>" * 2001,
+            wide="<x/>" * 6001,
             long="&lt;" * 62_000,
             deep="<x>" * 99 + "</x>" * 99,
         )

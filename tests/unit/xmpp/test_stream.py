@@ -200,6 +200,15 @@ def test_a_stanza_just_within_the_limits_passes() -> None:
     assert isinstance(fed(UP + deeper.replace(b"<y/>", b"", 1))[-1], StanzaDropped)
 
 
+@pytest.mark.conformance("COMP-07")
+@pytest.mark.parametrize(("type_", "most"), [("set", 2_000), ("result", 6_000)])
+def test_answer_may_have_more_elements(type_: str, most: int) -> None:
+    stanza = f"<iq from='a@b' to='c' type='{type_}' id='1'><q>{'<i/>' * (most - 2)}</q></iq>"
+    assert isinstance(fed(UP + stanza.encode())[-1], StanzaReceived)
+    more = stanza.replace("<i/>", "<i/><i/>", 1)
+    assert isinstance(fed(UP + more.encode())[-1], StanzaDropped)
+
+
 def test_names_are_resolved_where_they_stand() -> None:
     inside = (
         b"<a xmlns='u:1' xmlns:q='u:2' q:k='1' k='2'><q:b/><c xmlns='' xmlns:q='u:3'><q:d/></c>"
