@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from gateway.bridge.features import (
     basics,
     disco,
+    privileged,
     prompt,
     registration,
-    roster,
     search,
     vcard,
 )
@@ -25,7 +25,7 @@ ANSWERERS: dict[tuple[IqType, str, str], Answerer] = {
     (IqType.SET, "query", ns.GATEWAY): prompt.translate,
     (IqType.GET, "query", ns.REGISTER): registration.ask,
     (IqType.GET, "query", ns.SEARCH): search.ask,
-    (IqType.SET, "query", ns.ROSTER): roster.pushed,
+    (IqType.SET, "query", ns.ROSTER): privileged.pushed,
     (IqType.GET, "ping", ns.PING): basics.ping,
     (IqType.GET, "query", ns.VERSION): basics.version,
     (IqType.GET, "time", ns.TIME): basics.time,

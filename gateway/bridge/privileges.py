@@ -25,6 +25,8 @@ class Privileges:
 
     servers: Container[str]
     _rosters: dict[str, frozenset[str]] = attrs.field(factory=dict)
+    _work: set[str] = attrs.field(factory=set)
+    _doubted: set[str] = attrs.field(factory=set)
 
     def take(self, stanza: Stanza) -> bool:
         """Take a server's word on privileges. Returns whether the stanza was one."""
@@ -52,10 +54,22 @@ class Privileges:
         """Say whether the rosters of this domain's users may be read and changed."""
         return self._rosters.get(domain, frozenset()) >= {"get", "set"}
 
-    def does_not_work(self, domain: str) -> None:
-        """Note that what was granted fails: some servers grant what they cannot do."""
-        self._rosters.pop(domain, None)
+    def note_works(self, domain: str) -> None:
+        """Note that a roster of this domain was changed: what fails for one user is no rule."""
+        self._work.add(domain)
+
+    def works(self, domain: str) -> bool:
+        """Say whether any roster was changed: some servers grant what they cannot do."""
+        return domain in self._work
+
+    def doubt(self, domain: str) -> bool:
+        """Note that what was granted has failed. Returns whether that is news."""
+        is_news = domain not in self._doubted
+        self._doubted.add(domain)
+        return is_news
 
     def clear(self) -> None:
         """Forget all: the link is gone."""
         self._rosters.clear()
+        self._work.clear()
+        self._doubted.clear()

@@ -108,7 +108,7 @@ class Session:
         self._retiring = False  # the account is being removed: nobody comes or goes
         self._notices = Notices(user)
         self._registration = Registration(user, self)
-        self._sync = roster.Sync(user)
+        self._sync = roster.Sync(user, self._start_sync)
         self._commands = commands.Commands(user, self)
         self._logged_out = False  # by a command, though a resource is here
 

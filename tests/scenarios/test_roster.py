@@ -340,6 +340,15 @@ def roster(*items: tuple[str, str]) -> str:
     return f"<query xmlns='{ROSTER}'>{inside}</query>"
 
 
+def named(*found: tuple[str, str, str]) -> str:
+    """Return a roster whose items have names and groups."""
+    inside = ""
+    for jid, name, group in found:
+        groups = f"<group>{group}</group>" if group else ""
+        inside += f"<item jid='{jid}' name='{name}' subscription='both'>{groups}</item>"
+    return f"<query xmlns='jabber:iq:roster'>{inside}</query>"
+
+
 def put(jid: str, name: str, group: str, subscription: str = "both") -> str:
     inside = f"<group>{group}</group>" if group else ""
     named = f" name='{name}'" if name else ""
@@ -446,6 +455,7 @@ async def test_a_server_that_fails_at_it_is_not_asked_again(
     else:
         await answer(play, READ, roster())
         await answer(play, asks(put(*JULIETS_ITEM), "set", ROMEO), broken, "error")
+        await answer(play, asks(put(*NURSES_ITEM), "set", ROMEO), broken, "error")
     await answer(play, asks(f"<query xmlns='{INFO}' node='*'/>"), info(ROSTERX))
     await answer(play, asks(items("add", JULIETS_ITEM, NURSES_ITEM), "set"))
     legacy.change_contact("Romeo", "Nurse", "Angelica")

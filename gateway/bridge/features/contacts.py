@@ -9,7 +9,9 @@ import logging
 import attrs
 
 from gateway.bridge import texts
-from gateway.bridge.features import presence, roster
+from gateway.bridge.features import presence, privileged
+from gateway.bridge.features.cards import note_listed
+from gateway.bridge.features.items import nick
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import REASON_CONDITIONS, bounded
 from gateway.bridge.user import Card, Known, Roster, User
@@ -36,10 +38,8 @@ from gateway.networks.base import (
     Subscription,
 )
 from gateway.store.store import StoredRequest
-from gateway.xmpp import namespaces as ns
 from gateway.xmpp.jid import Jid
 from gateway.xmpp.stanza import Condition, ErrorType, Fault, Presence, PresenceType
-from gateway.xmpp.xml import Element
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +237,7 @@ def changed(user: User, event: ContactChanged) -> None:
         return
     known = user.known(contact.address)
     known.listed = contact
-    roster.note_listed(user, contact.address, known)
+    note_listed(user, contact.address, known)
     if known.roster is Roster.ASKED and Strand.SEES in contact.subscription:
         _accepted(user, contact.address, known)
     else:
@@ -336,16 +336,13 @@ async def requested(user: User, event: ContactRequest, client: LegacyClient) -> 
 
 def ask_user(user: User, request: StoredRequest) -> None:
     """Send one waiting request to the user; it is repeated at each sign-on until answered."""
-    payload: tuple[Element, ...] = ()
-    if request.nick:  # NICK-01
-        payload = (Element("nick", ns.NICK, {}, (bounded(request.nick),)),)
     user.domain.link.send(
         Presence(
             from_=user.domain.addresses.jid_of(request.address),
             to=user.jid,
             type=PresenceType.SUBSCRIBE,
             status=bounded(request.reason) or None,
-            payload=payload,
+            payload=nick(bounded(request.nick)),
         )
     )
 
@@ -392,7 +389,13 @@ async def cancel_all(user: User) -> None:
         for address, known in user.contacts.items()
         if known.roster in (Roster.ACCEPTED, Roster.INVITED) or address in user.shown
     ]
-    for address in await roster.take_off(user, theirs):
+    known_to_roster = [  # as an item alone, which no subscription goes with
+        address
+        for address, known in user.contacts.items()
+        if known.roster in (Roster.OFFERED, Roster.ASKED) and address not in user.shown
+    ]
+    left = set(await privileged.take_off(user, [*theirs, *known_to_roster]))
+    for address in filter(left.__contains__, theirs):
         user.ask(
             user.domain.addresses.jid_of(address),
             PresenceType.UNSUBSCRIBE,
@@ -407,7 +410,7 @@ async def cancel_all(user: User) -> None:
 def _accepted(user: User, address: str, known: Known) -> None:
     """Tell the user that he is subscribed, and show the contact (order of GW-ADD-02)."""
     user.remember(address, Roster.ACCEPTED)
-    roster.note_listed(user, address, known)
+    note_listed(user, address, known)
     user.ask(user.domain.addresses.jid_of(address), PresenceType.SUBSCRIBED)
     if user.phase is Phase.ONLINE:
         user.shown.pop(address, None)  # what was shown before may not have reached him

@@ -2,7 +2,7 @@
 
 Only what differs from what the roster was told before is brought, by the first way that works:
 
-1. the server lets the gateway write the roster (XEP-0356);
+1. the server lets the gateway write the roster (XEP-0356): see `privileged.py`;
 2. a client takes roster items (XEP-0144), as its capabilities say;
 3. nobody knows whether a client takes them: a message offers them;
 4. where the operator wishes so, each contact asks to be added;
@@ -13,31 +13,22 @@ for (GW-ROST-03).
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 import trio
 
 from gateway.bridge.caps import features_in
-from gateway.bridge.features import presence
+from gateway.bridge.features.cards import Changes, card_for, differences, note_told
+from gateway.bridge.features.items import invite, roster_item
+from gateway.bridge.features.privileged import Writer
 from gateway.bridge.requests import failed
 from gateway.bridge.states import Phase
-from gateway.bridge.translate import bounded
-from gateway.bridge.user import Card, Known, Roster, User
+from gateway.bridge.user import Card, Roster, User
 from gateway.errors import StoreError
-from gateway.networks.base import Contact, Strand
 from gateway.xmpp import namespaces as ns
-from gateway.xmpp.jid import InvalidJid, Jid
-from gateway.xmpp.stanza import (
-    Condition,
-    Iq,
-    IqType,
-    Message,
-    Presence,
-    PresenceType,
-    StanzaError,
-    result_of,
-)
+from gateway.xmpp.jid import Jid
+from gateway.xmpp.stanza import IqType, Message
 from gateway.xmpp.xml import Element, to_bytes
 
 log = logging.getLogger(__name__)
@@ -45,55 +36,15 @@ log = logging.getLogger(__name__)
 SETTLE_SECONDS = 1.0  # a list that changes is brought when it has been quiet for so long
 PACE_SECONDS = 1.0  # between stanzas that nobody answers
 MAX_ITEMS = 100  # in one stanza: clients distrust more (RIX-03)
-TAKE_OFF_SECONDS = 20.0  # how long an unregistration waits for the server's roster
-MAX_NAME = 200  # characters of a name or a group
-MAX_GROUPS = 20
 PREFERENCE = "roster"  # which way worked last
-
-_IN_ROSTER = (Roster.OFFERED, Roster.INVITED, Roster.ACCEPTED)
-_SEEING = ("both", "to")
-
-
-@attrs.frozen
-class Changes:
-    """What the user's roster does not know yet, by address."""
-
-    add: tuple[str, ...] = ()
-    modify: tuple[str, ...] = ()
-    delete: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.add or self.modify or self.delete)
-
-
-def card_of(contact: Contact) -> Card:
-    """Return what a roster shows of a contact."""
-    groups = dict.fromkeys(bounded(group, MAX_NAME) for group in contact.groups if group)
-    return Card(bounded(contact.name, MAX_NAME), tuple(groups)[:MAX_GROUPS])
-
-
-def differences(user: User) -> Changes:
-    """Compare the network's list with what the roster was told of it (GW-ROST-04)."""
-    add, modify, delete = [], [], []
-    for address, known in user.contacts.items():
-        listed = known.listed
-        if listed is None:
-            if known.roster in _IN_ROSTER:
-                delete.append(address)
-        elif known.roster in (Roster.NONE, Roster.SHOWN):
-            is_new = address not in user.taken_off  # RIX-03: no alternating add and delete
-            if is_new and Strand.SEES in listed.subscription and not listed.blocked:
-                add.append(address)
-        elif known.roster in _IN_ROSTER and known.told not in (None, card_of(listed)):
-            modify.append(address)
-    return Changes(tuple(add), tuple(modify), tuple(delete))
 
 
 class Sync:
     """Brings one user's contact list into his roster. `run` is a task while there is work."""
 
-    def __init__(self, user: User) -> None:
+    def __init__(self, user: User, again: Callable[[], None]) -> None:
         self._user = user
+        self._writer = Writer(user, again)
         self._scope: trio.CancelScope | None = None
         self._again = False
         self._in_vain: set[str] = set()  # resources that took nothing: not asked again (RIX-03)
@@ -116,6 +67,7 @@ class Sync:
     def stop(self) -> None:
         """The user is signed off: what was not brought is brought another time."""
         self._in_vain.clear()
+        self._writer.reset()
         self._user.taken_off.clear()
         if self._scope is not None:
             self._scope.cancel()
@@ -124,6 +76,7 @@ class Sync:
         """Bring what was offered in vain, or turned down, once more: the user wishes it."""
         user = self._user
         self._in_vain.clear()
+        self._writer.reset()
         user.taken_off.clear()
         for address, known in user.contacts.items():
             if known.roster in (Roster.OFFERED, Roster.INVITED, Roster.DECLINED):
@@ -135,20 +88,18 @@ class Sync:
             with self._scope:
                 while self._again:
                     self._again = False
-                    await self._bring(differences(self._user))
+                    await self._bring()
         finally:
             self._scope = None
 
-    async def _bring(self, changes: Changes) -> None:
+    async def _bring(self) -> None:
+        user = self._user
+        is_open = user.domain.privileges.may_change_rosters(user.jid.domain)
+        if is_open and not await self._writer.bring():
+            return await self._worked("privilege") if self._writer.works else None
+        changes = differences(user)
         if not changes:
             return None
-        user = self._user
-        privileges, host = user.domain.privileges, user.jid.domain
-        if privileges.may_change_rosters(host):
-            if await _by_privilege(user, changes):
-                return await self._worked("privilege")
-            log.warning("%s: the roster cannot be written though %s allows it", user.name, host)
-            privileges.does_not_work(host)
         able, unsure = await self._sort_clients()
         if able:
             if await self._by_iq(changes, able):
@@ -223,7 +174,7 @@ class Sync:
             for part in _parts(self._user, action, addresses):
                 took = [one for one in able if await self._client_takes(one, part.element)]
                 for address, card in part.cards.items() if took else ():
-                    _told(self._user, action, address, Roster.OFFERED, card)
+                    note_told(self._user, action, address, Roster.OFFERED, card)
                 worked = worked or bool(took)
         return worked
 
@@ -244,7 +195,7 @@ class Sync:
                 offer = Message(from_=user.domain.jid, to=user.jid, id=id_, payload=(part.element,))
                 user.domain.link.send(offer)
                 for address, card in part.cards.items():
-                    _told(user, action, address, Roster.OFFERED, card)
+                    note_told(user, action, address, Roster.OFFERED, card)
                 await trio.sleep(PACE_SECONDS)
 
     async def _by_subscription(self, changes: Changes) -> None:
@@ -253,107 +204,6 @@ class Sync:
             if self._user.known(address).listed is not None:
                 invite(self._user, address)
                 await trio.sleep(PACE_SECONDS)
-
-
-# --- by privilege -----------------------------------------------------------------------------
-
-
-async def _by_privilege(user: User, changes: Changes) -> bool:
-    """Write the changes into the roster itself. Returns False when it cannot be done."""
-    before = await _read(user)
-    if before is None:
-        return False
-    placed: dict[str, Card] = {}
-    for address in changes.add:
-        jid, card = user.domain.addresses.jid_of(address), _card(user, address)
-        has_it = before.get(jid) in _SEEING  # under a name of his own
-        if not has_it and not await _write(user, jid, card, "both"):
-            break
-        placed[address] = card
-    else:
-        for address in changes.modify:
-            jid, card = user.domain.addresses.jid_of(address), _card(user, address)
-            if jid in before and not await _write(user, jid, card, before[jid]):
-                break
-            _told(user, "modify", address, Roster.ACCEPTED, card)
-        for address in changes.delete:
-            jid = user.domain.addresses.jid_of(address)
-            if jid in before and not await _write(user, jid, None, "remove"):
-                break
-            _told(user, "delete", address, Roster.NONE)
-    if changes.add and not placed:
-        return False
-    after = await _read(user) if placed else before
-    still_wanted = set(differences(user).add)  # he may have turned one down meanwhile
-    for address, card in placed.items():
-        if address not in still_wanted:
-            continue
-        if (after or {}).get(user.domain.addresses.jid_of(address)) in _SEEING:
-            _placed(user, address, card)
-        else:  # the server wrote the item, but no subscription
-            invite(user, address)
-    return True
-
-
-async def _read(user: User) -> dict[Jid, str] | None:
-    """Return the subscriptions of our contacts in the user's roster; None: it is not shown."""
-    question = Element("query", ns.ROSTER)
-    answer = await user.requests.ask(user.jid, IqType.GET, question, user.domain.new_id())
-    if answer is None or answer.type is not IqType.RESULT or answer.payload is None:
-        return None
-    return {
-        jid: item.attributes.get("subscription", "none")
-        for item in answer.payload.elements
-        if (jid := _jid_of(user, item)) is not None
-    }
-
-
-def _jid_of(user: User, item: Element) -> Jid | None:
-    """Return whom a roster item is about, if it is one of our contacts."""
-    try:
-        jid = Jid.parse(item.attributes.get("jid", ""))
-    except InvalidJid:
-        return None
-    ours = item.name == "item" and jid.domain == user.domain.jid.domain
-    return jid if ours and jid.local and not jid.resource else None
-
-
-async def _write(user: User, jid: Jid, card: Card | None, subscription: str) -> bool:
-    item = _item(jid, card, {"subscription": subscription}, ns.ROSTER)
-    query = Element("query", ns.ROSTER, {}, (item,))
-    answer = await user.requests.ask(user.jid, IqType.SET, query, user.domain.new_id())
-    return not failed(answer)
-
-
-def _placed(user: User, address: str, card: Card) -> None:
-    """Note that a contact is in the roster, and show it: before, nobody looked at it."""
-    known = user.known(address)
-    _told(user, "add", address, Roster.ACCEPTED, card)
-    user.shown.pop(address, None)
-    presence.show_contact(user, address, known)
-
-
-async def take_off(user: User, addresses: Iterable[str]) -> list[str]:
-    """Remove contacts from the roster by privilege, within bounds. Returns who is left (AMB-08)."""
-    left = list(addresses)
-    if not user.domain.privileges.may_change_rosters(user.jid.domain):
-        return left
-    with trio.move_on_after(TAKE_OFF_SECONDS):
-        while left and await _write(user, user.domain.addresses.jid_of(left[0]), None, "remove"):
-            left.pop(0)
-    return left
-
-
-def pushed(user: User, iq: Iq) -> Iq:
-    """Take a roster push: the server tells of the user's changes to our contacts (PRIV-02)."""
-    privileged = user.domain.privileges.may_change_rosters(user.jid.domain)
-    if iq.from_ != user.jid or iq.to.local or not privileged or iq.payload is None:
-        raise StanzaError(Condition.SERVICE_UNAVAILABLE)
-    for item in iq.payload.elements:
-        jid = _jid_of(user, item)
-        if jid is not None and item.attributes.get("subscription") == "remove":
-            user.wishes(jid, PresenceType.UNSUBSCRIBE)
-    return result_of(iq)
 
 
 # --- all ways ---------------------------------------------------------------------------------
@@ -373,8 +223,8 @@ def _parts(user: User, action: str, addresses: Sequence[str]) -> Iterator[_Part]
     size, cards, items = 0, dict[str, Card](), list[Element]()
     for address in addresses:
         jid = user.domain.addresses.jid_of(address)
-        card = Card() if action == "delete" else _card(user, address)
-        item = _item(jid, card, {"action": action}, ns.ROSTER_EXCHANGE)
+        card = Card() if action == "delete" else card_for(user.known(address))
+        item = roster_item(jid, card, {"action": action}, ns.ROSTER_EXCHANGE)
         weight = len(to_bytes(item, ns.ROSTER_EXCHANGE))
         if items and (len(items) >= MAX_ITEMS or size + weight > most_bytes):
             yield _Part(cards, Element("x", ns.ROSTER_EXCHANGE, {}, tuple(items)))
@@ -384,48 +234,3 @@ def _parts(user: User, action: str, addresses: Sequence[str]) -> Iterator[_Part]
         items.append(item)
     if items:
         yield _Part(cards, Element("x", ns.ROSTER_EXCHANGE, {}, tuple(items)))
-
-
-def _item(jid: Jid, card: Card | None, attributes: dict[str, str], xmlns: str) -> Element:
-    named = {"name": card.name} if card is not None and card.name else {}
-    groups = card.groups if card is not None else ()
-    children = tuple(Element("group", xmlns, {}, (group,)) for group in groups)
-    return Element("item", xmlns, {"jid": str(jid)} | named | attributes, children)
-
-
-def _card(user: User, address: str) -> Card:
-    listed = user.known(address).listed
-    return card_of(listed) if listed is not None else Card()
-
-
-def _told(user: User, action: str, address: str, roster: Roster, card: Card | None = None) -> None:
-    """Note that the roster was told `card` of a contact, which may have changed meanwhile."""
-    known = user.known(address)
-    if action == "delete":
-        user.taken_off.add(address)
-        known.told = None
-        user.remember(address, Roster.NONE)
-        return
-    if known.told != card:
-        known.told = card
-        user.unsaved[address] = known
-    if action == "add" and known.roster in (Roster.NONE, Roster.SHOWN):
-        user.remember(address, roster)
-
-
-def invite(user: User, address: str) -> None:
-    """Have a contact of the network's list ask the user to add it."""
-    card = _card(user, address)
-    _told(user, "add", address, Roster.INVITED, card)
-    nick = (Element("nick", ns.NICK, {}, (card.name,)),) if card.name else ()
-    jid = user.domain.addresses.jid_of(address)
-    user.domain.link.send(
-        Presence(from_=jid, to=user.jid, type=PresenceType.SUBSCRIBE, payload=nick)
-    )
-
-
-def note_listed(user: User, address: str, known: Known) -> None:
-    """Take the network's word as what the roster has of a contact that the user added himself."""
-    if known.roster in _IN_ROSTER and known.told is None and known.listed is not None:
-        known.told = card_of(known.listed)
-        user.unsaved[address] = known
