@@ -1,5 +1,9 @@
 """The name and the groups that the user's roster is told of a contact (GW-ROST-04)."""
 
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
 import attrs
 
 from gateway.bridge.translate import bounded
@@ -11,11 +15,51 @@ MAX_GROUPS = 20
 
 IN_ROSTER = (Roster.OFFERED, Roster.INVITED, Roster.ACCEPTED)
 
+_CACHED_LABELS = 4_096
+_BLANK = ("Cc", "Zl", "Zp", "Zs")  # line breaks, control characters, spaces of any width
+_UNSEEN = (*_BLANK, "Cf", "Mn", "Me")  # a text of these alone shows nothing
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters by category that are blank
+_NO_CHARACTERS = frozenset("\ufffe\uffff")  # which XML cannot carry, beside surrogates
+# Marks of direction without an end would turn the rest of the client's list around.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+# --- what a roster can hold -------------------------------------------------------------------
+
+
+@lru_cache(maxsize=_CACHED_LABELS)  # the same groups and names are compared again and again
+def label(text: str) -> str:
+    """Return a name, a nick or a group as a roster can hold it: one line; empty if it is blank."""
+    line = " ".join("".join(map(_clean, text[: 4 * MAX_NAME])).split())
+    return bounded(line, MAX_NAME) if any(map(_is_seen, line)) else ""
+
+
+def _clean(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in _BLANK:
+        return " "
+    if category == "Cs" or character in _NO_CHARACTERS:
+        return "\ufffd"
+    return "" if character in _TURNING else character
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character) not in _UNSEEN and character not in _BLANK_LETTERS
+
+
+def card(name: str, groups: Iterable[str]) -> Card:
+    """Return a card of this name and these groups, cleaned, without blank or repeated groups."""
+    found: dict[str, None] = {}
+    for group in groups:
+        if len(found) >= MAX_GROUPS:
+            break
+        if cleaned := label(group):
+            found[cleaned] = None
+    return Card(label(name), tuple(found))
+
 
 def card_of(contact: Contact) -> Card:
-    """Return what a roster shows of a contact."""
-    groups = dict.fromkeys(bounded(group, MAX_NAME) for group in contact.groups if group)
-    return Card(bounded(contact.name, MAX_NAME), tuple(groups)[:MAX_GROUPS])
+    """Return what the network's list says of a contact."""
+    return card(contact.name, contact.groups)
 
 
 def card_for(known: Known) -> Card:

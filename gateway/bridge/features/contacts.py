@@ -10,7 +10,7 @@ import attrs
 
 from gateway.bridge import texts
 from gateway.bridge.features import presence, privileged
-from gateway.bridge.features.cards import note_listed
+from gateway.bridge.features.cards import label, note_listed
 from gateway.bridge.features.items import nick
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import REASON_CONDITIONS, bounded
@@ -342,7 +342,7 @@ def ask_user(user: User, request: StoredRequest) -> None:
             to=user.jid,
             type=PresenceType.SUBSCRIBE,
             status=bounded(request.reason) or None,
-            payload=nick(bounded(request.nick)),
+            payload=nick(label(request.nick)),
         )
     )
 
