@@ -18,7 +18,15 @@ from gateway.bridge import accounts, iqs, texts
 from gateway.bridge.accounts import Registration
 from gateway.bridge.caps import caps_of
 from gateway.bridge.connection import Connection, Flooded
-from gateway.bridge.features import commands, contacts, messages, presence, registration, roster
+from gateway.bridge.features import (
+    cards,
+    commands,
+    contacts,
+    messages,
+    presence,
+    registration,
+    roster,
+)
 from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.notices import NOTE_SECONDS, Notices
@@ -211,6 +219,7 @@ class Session:
                 if (item := self._next_item()) is not None:
                     await self._handle(item)
                     self._is_held = False  # there may be more
+                await cards.carry_over(self.user)
                 await self._save()
 
     def abandon_registration(self, text: str) -> None:
@@ -588,6 +597,7 @@ class Session:
         self.user.adding.clear()
         self.user.removing.clear()
         self.user.granted.clear()
+        self.user.to_carry.clear()
         for ref in list(self.user.awaited):
             self.user.answered(ref)
         messages.connection_lost(self.user)

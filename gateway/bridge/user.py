@@ -53,6 +53,7 @@ SEEN_LIMIT = 1_000
 MAX_CONTACTS = 10_000  # of one account: no network's list is longer, but its bugs may be
 MAX_CHATS = 1_000  # contacts whose chat states are remembered
 MAX_GRANTED = 100
+TOLD_NO_NAME = " "  # in the store: the roster was told of a contact without a name
 SEND_SECONDS = 60.0  # a driver that has not written by then will not
 
 
@@ -105,13 +106,16 @@ class Card:
 class Known:
     """A contact: as the network lists it (None: it does not), and its latest presence.
 
-    `told` is what the user's roster was last told of it; None: nothing yet.
+    `told` is what the user's roster was last told of it; None: nothing yet. `own` is what the user
+    set instead, as far as the gateway has heard; `writing` is what is being written right now.
     """
 
     listed: Contact | None = None
     presence: PresenceChanged | None = None
     roster: Roster = Roster.NONE
     told: Card | None = None
+    own: Card = Card()
+    writing: Card | None = None
 
 
 @attrs.define(eq=False)
@@ -152,6 +156,8 @@ class User:
     directing: dict[str, Directed] = attrs.field(factory=dict)  # said to single contacts, by now
     directed: dict[str, Directed] = attrs.field(factory=dict)  # what those are shown instead
     refused: Refusal | None = None  # why the last sign-on was refused
+    to_carry: dict[str, None] = attrs.field(factory=dict)  # contacts the user named
+    carrying: str = ""  # ref of the ChangeContact that has no answer yet
     taken_off: set[str] = attrs.field(factory=set)  # contacts taken off the roster since sign-on
     later: Agenda = attrs.field(init=False)
     requests: Requests = attrs.field(init=False)
@@ -187,7 +193,7 @@ class User:
         if known.roster is not roster:
             known.roster = roster
             if roster in _NOT_IN_ROSTER:
-                known.told = None
+                known.told, known.own = None, Card()
             self.unsaved[address] = known
             self.inbox.wake()
 
@@ -198,7 +204,7 @@ class User:
             StoredContact(
                 address=address,
                 state=known.roster.value,
-                name=known.told.name if known.told else "",
+                name=(known.told.name or TOLD_NO_NAME) if known.told else "",
                 groups=known.told.groups if known.told else (),
             )
             for address, known in unsaved.items()

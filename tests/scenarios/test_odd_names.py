@@ -7,6 +7,7 @@ from trio.testing import MockClock
 from legacy_emu.control import Control
 from tests.fakes.stage import JULIET, ROMEO, G, Stage
 from tests.scenarios.conftest import Raise
+from tests.scenarios.test_own_names import changes
 from tests.scenarios.test_roster import (
     INFO,
     NURSES_ITEM,
@@ -61,9 +62,11 @@ async def test_odd_name_is_cleaned_when_written(
         legacy.change_contact("Romeo", "Nurse", "\n", ("\r\n",))
         await answer(play, READ, inside)
         await answer(play, asks(put(NURSES_ITEM[0], "", ""), "set", ROMEO))
+        since = legacy.last_arrived()
         legacy.change_contact("Romeo", "Juliet", "Juliet of the Capulets", ODD_GROUPS[3:6])
         await trio.sleep(60)
         await play.nothing_more()
+        assert len(changes(legacy, since)) == 1  # it looks the same
     async with curtain() as play:
         play.link.answer_disco = False
         await play.expect(presence(G, ROMEO))

@@ -10,11 +10,11 @@ import attrs
 
 from gateway.bridge import texts
 from gateway.bridge.features import presence, privileged
-from gateway.bridge.features.cards import label, note_listed
+from gateway.bridge.features.cards import carry, label, note_listed, own_or_listed
 from gateway.bridge.features.items import nick
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import REASON_CONDITIONS, bounded
-from gateway.bridge.user import Card, Known, Roster, User
+from gateway.bridge.user import TOLD_NO_NAME, Card, Known, Roster, User
 from gateway.errors import StoreError
 from gateway.networks.base import (
     AddContact,
@@ -93,7 +93,7 @@ async def _subscribe(user: User, address: str, reason: str) -> None:
         return
     ref = user.domain.new_id()
     user.adding[ref] = address
-    name, groups = (listed.name, listed.groups) if listed is not None else ("", ())
+    name, groups = own_or_listed(user, known)
     await user.send(
         AddContact(ref=ref, address=address, name=name, groups=groups, reason=bounded(reason))
     )
@@ -236,8 +236,10 @@ def changed(user: User, event: ContactChanged) -> None:
         log.warning("%s: the contact list is too long; the rest is left out", user.name)
         return
     known = user.known(contact.address)
-    known.listed = contact
+    is_new, known.listed = known.listed is None, contact
     note_listed(user, contact.address, known)
+    if is_new:
+        carry(user, contact.address)
     if known.roster is Roster.ASKED and Strand.SEES in contact.subscription:
         _accepted(user, contact.address, known)
     else:
@@ -374,7 +376,7 @@ async def load(user: User) -> None:
             known = user.known(contact.address)
             known.roster = Roster(contact.state)
             if contact.name or contact.groups:
-                known.told = Card(contact.name, contact.groups)
+                known.told = Card(contact.name.strip(TOLD_NO_NAME), contact.groups)
     unwritten = user.domain.journal.unwritten_seen(account_id)
     user.seen = dict.fromkeys(seen) | dict.fromkeys(unwritten) | user.seen
 
@@ -404,6 +406,7 @@ async def cancel_all(user: User) -> None:
         )
     user.shown.clear()
     user.contacts.clear()
+    user.to_carry.clear()
     user.unsaved.clear()
 
 

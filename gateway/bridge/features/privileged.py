@@ -15,13 +15,18 @@ import trio
 
 from gateway.bridge.features import presence
 from gateway.bridge.features.cards import (
+    IN_ROSTER,
     Changes,
+    card,
     card_for,
+    carry,
     differences,
+    heard,
     note_told,
 )
 from gateway.bridge.features.items import invite, roster_item
 from gateway.bridge.user import Card, Roster, User
+from gateway.networks.base import InvalidAddress
 from gateway.xmpp import namespaces as ns
 from gateway.xmpp.jid import InvalidJid, Jid
 from gateway.xmpp.stanza import Condition, Iq, IqType, PresenceType, StanzaError, result_of
@@ -55,6 +60,14 @@ class Trouble(Enum):
     REFUSED = "refused"
 
 
+@attrs.frozen
+class Held:
+    """An item of the user's roster."""
+
+    subscription: str
+    card: Card
+
+
 @attrs.define
 class _Wait:
     """An item that was refused: as what, how often, and until when it waits (trio time)."""
@@ -77,7 +90,7 @@ class Writer:
     def __init__(self, user: User, again: Callable[[], None]) -> None:
         self._user = user
         self._again = again
-        self._works = False  # it was read, and written, the last time
+        self._has_read = False  # since this sign-on
         self._tries = 0  # faults of the whole roster, one after the other
         self._not_before = 0.0
         self._other_way = False  # the contacts go another way until this one works
@@ -85,7 +98,7 @@ class Writer:
 
     def reset(self) -> None:
         """Forget all faults: the user is signed off, or the link is down."""
-        self._works = self._other_way = False
+        self._has_read = self._other_way = False
         self._tries, self._not_before = 0, 0.0
         self._waits.clear()
         self._user.later.cancel("roster retry")
@@ -93,29 +106,56 @@ class Writer:
     @property
     def works(self) -> bool:
         """Say whether the roster could be read, and written, the last time."""
-        return self._works
+        return self._has_read and self._tries == 0
+
+    def has_to_read(self) -> bool:
+        """Say whether the user may have named contacts that the gateway has not heard of."""
+        user = self._user
+        return (
+            user.domain.privileges.may_change_rosters(user.jid.domain)
+            and not self._has_read
+            and trio.current_time() >= self._not_before
+            and any(known.roster in IN_ROSTER for known in user.contacts.values())
+        )
 
     async def bring(self) -> bool:
         """Write what is new into the roster. Returns whether it has to go another way."""
         user = self._user
         if trio.current_time() < self._not_before:
             return self._other_way
-        if not self._due(differences(user)):
+        if self._has_read and not self._due(differences(user)):
             return self._other_way
         before = await _read(user)
         if isinstance(before, Trouble):
             return self._failed(before, read=False)
-        run = _Run(user, before)
-        await run.write(self._due(differences(user)))
+        self._learn(before)
+        run, changes = _Run(user, before), self._due(differences(user))
+        try:
+            await run.write(changes)
+        finally:  # until here what is pushed may be our own write
+            for address in (*changes.add, *changes.modify):
+                if (known := user.contacts.get(address)) is not None:
+                    known.writing = None
         for address, wanted in run.refused.items():
             self._refused(address, wanted)
         if run.trouble is not None:
             return self._failed(run.trouble, read=True)
-        self._works = True
         if user.domain.privileges.works(user.jid.domain):  # a read alone does not prove it
             self._tries, self._not_before, self._other_way = 0, 0.0, False
         self._retry()
         return self._other_way
+
+    def _learn(self, roster: dict[Jid, Held]) -> None:
+        user, is_first = self._user, not self._has_read
+        self._has_read = True
+        for address, known in user.contacts.items():
+            if known.roster not in (*IN_ROSTER, Roster.ASKED):
+                continue
+            held = roster.get(user.domain.addresses.jid_of(address))
+            if held is not None:
+                heard(user, address, _card_in(held, address))
+            if is_first:
+                carry(user, address)
 
     # --- what is tried again ---
 
@@ -147,7 +187,7 @@ class Writer:
         """Note that nothing could be done. Returns whether the contacts have to go another way."""
         user, privileges, host = self._user, self._user.domain.privileges, self._user.jid.domain
         self._tries += 1
-        self._works, delay = False, _delay(self._tries)
+        delay = _delay(self._tries)
         self._not_before = trio.current_time() + delay
         is_closed = trouble is Trouble.CLOSED and not read
         works = privileges.works(host)
@@ -176,7 +216,7 @@ class Writer:
 class _Run:
     """One pass through what is to be written. `trouble`: a fault of the whole roster."""
 
-    def __init__(self, user: User, before: dict[Jid, str]) -> None:
+    def __init__(self, user: User, before: dict[Jid, Held]) -> None:
         self._user = user
         self._before = before
         self._has_written = False
@@ -188,12 +228,12 @@ class _Run:
         placed: dict[str, Card] = {}
         for address in changes.add:
             held, shown = self._before.get(jid_of(address)), card_for(user.known(address))
-            has_it = held in _SEEING  # it keeps its name
+            has_it = held is not None and held.subscription in _SEEING  # it keeps its name
             if has_it or await self._put(address, shown, "both"):
                 placed[address] = shown
         for address in changes.modify:
             held, shown = self._before.get(jid_of(address)), card_for(user.known(address))
-            if held is None or await self._put(address, shown, held):
+            if held is None or await self._put(address, shown, held.subscription):
                 note_told(user, "modify", address, Roster.ACCEPTED, shown)
         for address in changes.delete:
             if jid_of(address) not in self._before or await self._put(address, None, "remove"):
@@ -231,10 +271,13 @@ class _Run:
         for address, shown in placed.items():
             if address not in still_wanted:
                 continue
-            if after.get(jid_of(address)) not in _SEEING:  # an item, but no subscription
+            held = after.get(jid_of(address))
+            if held is None or held.subscription not in _SEEING:  # an item, but no subscription
                 invite(user, address)
                 continue
             note_told(user, "add", address, Roster.ACCEPTED, shown)
+            if (before := self._before.get(jid_of(address))) is not None:
+                heard(user, address, _card_in(before, address))
             user.shown.pop(address, None)  # clients ignored it before
             presence.show_contact(user, address, user.known(address))
 
@@ -262,8 +305,8 @@ def _trouble(answer: Iq | None) -> Trouble | None:
     return Trouble.CLOSED if condition in _CLOSED else Trouble.REFUSED
 
 
-async def _read(user: User) -> dict[Jid, str] | Trouble:
-    """Return the subscriptions of our contacts in the user's roster."""
+async def _read(user: User) -> dict[Jid, Held] | Trouble:
+    """Return our contacts as the user's roster has them."""
     question = Element("query", ns.ROSTER)
     answer = await user.requests.ask(user.jid, IqType.GET, question, user.domain.new_id())
     trouble = _trouble(answer)
@@ -272,10 +315,23 @@ async def _read(user: User) -> dict[Jid, str] | Trouble:
     if answer.payload is None:
         return Trouble.REFUSED
     return {
-        jid: item.attributes.get("subscription", "none")
+        jid: _held(item)
         for item in answer.payload.elements
         if (jid := _jid_of(user, item)) is not None
     }
+
+
+def _held(item: Element) -> Held:
+    groups = [one.text for one in item.elements if one.name == "group"]
+    shown = card(item.attributes.get("name", ""), groups)
+    return Held(item.attributes.get("subscription", "none"), shown)
+
+
+def _card_in(held: Held, address: str) -> Card:
+    """Return the name and groups of an item. A client's stopgap for a name is none."""
+    name = held.card.name
+    is_stopgap = address in (name, name.partition("@")[0])
+    return attrs.evolve(held.card, name="") if is_stopgap else held.card
 
 
 def _jid_of(user: User, item: Element) -> Jid | None:
@@ -290,9 +346,11 @@ def _jid_of(user: User, item: Element) -> Jid | None:
 
 async def _write(user: User, address: str, shown: Card | None, subscription: str) -> Trouble | None:
     """Set one item of the roster, or remove it."""
-    jid = user.domain.addresses.jid_of(address)
+    jid, known = user.domain.addresses.jid_of(address), user.contacts.get(address)
     item = roster_item(jid, shown, {"subscription": subscription}, ns.ROSTER)
     query = Element("query", ns.ROSTER, {}, (item,))
+    if known is not None:
+        known.writing = shown
     answer = await user.requests.ask(user.jid, IqType.SET, query, user.domain.new_id())
     return _trouble(answer)
 
@@ -324,6 +382,23 @@ def pushed(user: User, iq: Iq) -> Iq:
         raise StanzaError(Condition.SERVICE_UNAVAILABLE)
     for item in iq.payload.elements:
         jid = _jid_of(user, item)
-        if jid is not None and item.attributes.get("subscription") == "remove":
+        if jid is None or user.account is None:
+            continue
+        if item.attributes.get("subscription") == "remove":
             user.wishes(jid, PresenceType.UNSUBSCRIBE)
+        else:
+            _changed(user, jid, _held(item))
     return result_of(iq)
+
+
+def _changed(user: User, jid: Jid, held: Held) -> None:
+    addresses = user.domain.addresses
+    try:
+        address = addresses.address_of(jid)
+        is_contact = addresses.jid_of(address, keep=False) == jid
+    except InvalidAddress:
+        return
+    shown = _card_in(held, address)
+    is_news = address in user.contacts or (shown != Card() and user.has_room_for(address))
+    if is_contact and is_news:
+        heard(user, address, shown)

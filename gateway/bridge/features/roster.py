@@ -56,7 +56,9 @@ class Sync:
     def start(self) -> bool:
         """Note that there may be work. Returns whether `run` has to be started."""
         user = self._user
-        if user.phase is not Phase.ONLINE or not user.has_list or not differences(user):
+        if user.phase is not Phase.ONLINE or not user.has_list:
+            return False
+        if not differences(user) and not self._writer.has_to_read():
             return False
         self._again = True
         if self.running:
