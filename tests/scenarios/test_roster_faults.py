@@ -5,7 +5,7 @@ import trio
 from trio.testing import MockClock
 
 from legacy_emu.control import Control
-from tests.fakes.stage import JULIET, ROMEO, G, Stage
+from tests.fakes.stage import JULIET, ORCHARD, ROMEO, G, Stage
 from tests.scenarios.test_roster import (
     INFO,
     JULIETS_ITEM,
@@ -296,4 +296,33 @@ async def test_unregistering_removes_pending_items(
         await answer(play, asks(put(jid, "", "", "remove"), "set", ROMEO))
     for type_ in ("unsubscribe", "unsubscribed", "unavailable"):
         await play.expect(presence(G, ROMEO, type_))
+    await play.nothing_more()
+
+
+@pytest.mark.conformance("PRIV-02", "RIX-02", "AMB-13")
+async def test_reading_alone_does_not_count_as_working(
+    autojump_clock: MockClock, play: Stage, legacy: Control
+) -> None:
+    await play.send(granted(PRIVILEGE))
+    await grown_up(play, legacy)
+    await sign_on_with_caps(play, caps="")
+    await answer(play, READ, roster())
+    await answer(play, asks(put(*JULIETS_ITEM), "set", ROMEO), BROKEN, "error")
+    await answer(play, asks(put(*NURSES_ITEM), "set", ROMEO), BROKEN, "error")
+    await play.expect(asks(f"<query xmlns='{INFO}'/>"))  # and the client is silent
+    await trio.sleep(31)
+    offered = items("add", JULIETS_ITEM, NURSES_ITEM)
+    await play.expect(f"<message id='*' from='{G}' to='{ROMEO}'>{offered}</message>")
+    await play.send(presence(ORCHARD, G, "unavailable"))
+    await play.expect(presence(G, ORCHARD, "unavailable"))
+    await sign_on_with_caps(play, caps="")
+    await answer(play, READ, roster((NURSE, "both")))
+    await play.nothing_more()
+    legacy.change_contact("Romeo", "Nurse", "Angelica")
+    await answer(play, READ, roster((NURSE, "both")))
+    angelica = (NURSE, "Angelica", "")
+    await answer(play, asks(put(*angelica), "set", ROMEO), BROKEN, "error")
+    # The client did not answer last time: it is not asked again.
+    renamed = items("modify", angelica)
+    await play.expect(f"<message id='*' from='{G}' to='{ROMEO}'>{renamed}</message>")
     await play.nothing_more()

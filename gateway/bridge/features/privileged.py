@@ -95,6 +95,7 @@ class Writer:
         self._not_before = 0.0
         self._other_way = False  # the contacts go another way until this one works
         self._waits: dict[str, _Wait] = {}
+        self._works = False
 
     def reset(self) -> None:
         """Forget all faults: the user is signed off, or the link is down."""
@@ -105,8 +106,8 @@ class Writer:
 
     @property
     def works(self) -> bool:
-        """Say whether the roster could be read, and written, the last time."""
-        return self._has_read and self._tries == 0
+        """Say whether the last `bring` brought anything."""
+        return self._works
 
     def has_to_read(self) -> bool:
         """Say whether the user may have named contacts that the gateway has not heard of."""
@@ -120,7 +121,7 @@ class Writer:
 
     async def bring(self) -> bool:
         """Write what is new into the roster. Returns whether it has to go another way."""
-        user = self._user
+        user, self._works = self._user, False
         if trio.current_time() < self._not_before:
             return self._other_way
         if self._has_read and not self._due(differences(user)):
@@ -138,6 +139,7 @@ class Writer:
                     known.writing = None
         for address, wanted in run.refused.items():
             self._refused(address, wanted)
+        self._works = run.has_brought
         if run.trouble is not None:
             return self._failed(run.trouble, read=True)
         if user.domain.privileges.works(user.jid.domain):  # a read alone does not prove it
@@ -220,6 +222,7 @@ class _Run:
         self._user = user
         self._before = before
         self._has_written = False
+        self.has_brought = False
         self.refused: dict[str, Card | None] = {}  # what was wanted of each
         self.trouble: Trouble | None = None
 
@@ -240,7 +243,8 @@ class _Run:
                 note_told(user, "delete", address, Roster.NONE)
         if placed and self.trouble is None:
             await self._confirm(placed)
-        self._judge(bool(placed))
+        self.has_brought = self._has_written or bool(placed)
+        self._judge()
 
     async def _put(self, address: str, shown: Card | None, subscription: str) -> bool:
         if self.trouble is not None:
@@ -281,9 +285,9 @@ class _Run:
             user.shown.pop(address, None)  # clients ignored it before
             presence.show_contact(user, address, user.known(address))
 
-    def _judge(self, has_placed: bool) -> None:
+    def _judge(self) -> None:
         """Decide whether refusals are a fault of the whole roster, or of the items."""
-        if self.trouble is not None or self._has_written or has_placed or not self.refused:
+        if self.trouble is not None or self.has_brought or not self.refused:
             return
         works = self._user.domain.privileges.works(self._user.jid.domain)
         if len(self.refused) > 1 or not works:
