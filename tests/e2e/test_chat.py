@@ -304,6 +304,17 @@ async def list_is_written(scene: Scene, romeo: Jabber) -> None:
     await scene.call("change_contact", "romeo", contact=her, name="Jule", groups=[])
     await romeo.expect(f"iq/roster:query/roster:item[@jid='{juliets}'][@name='Jule']")
     assert named_as((await roster(romeo))[juliets]) == ("Jule", [])
+    # A name that the user sets stays, and reaches the network's list at the next change there.
+    mine = f"<item jid='{juliets}' name='My Jule'><group>Friends</group></item>"
+    answer = await romeo.iq("", f'<query xmlns="jabber:iq:roster">{mine}</query>', "set")
+    assert answer.type == "result"
+    service = scene.world.service
+    since = 1 + await service.call("last_arrived")  # after the change that follows
+    await scene.call("change_contact", "romeo", contact=her, name="J. C.", groups=["Others"])
+    await service.control.wait_arrived(since, scene.name("romeo"), "change")
+    assert named_as((await roster(romeo))[juliets]) == ("My Jule", ["Friends"])
+    [listed] = await scene.call("contacts", "romeo")
+    assert (listed["name"], listed["groups"]) == ("My Jule", ["Friends"])
     await scene.call("remove_contact", "romeo", contact=her)
     await romeo.expect(in_roster(juliets, "remove"))
 
