@@ -14,6 +14,7 @@ import trio
 from gateway.bridge import texts
 from gateway.bridge.accounts import no_dialogue
 from gateway.bridge.features import contacts, messages, presence
+from gateway.bridge.fence import GuardedClient
 from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.translate import bounded
 from gateway.bridge.user import FromNetwork, User
@@ -68,6 +69,9 @@ class Owner(Protocol):
 
     def client_gone(self) -> None:
         """Nothing can be sent any more."""
+
+    def broken(self) -> None:
+        """The driver has raised in another task than the session's."""
 
     def ended(self, connection: "Connection", how: BaseException | None) -> None:
         """The connection is over: by what was raised, or by our own wish."""
@@ -177,9 +181,13 @@ class Connection:
         domain = self._user.domain
         limit, trial = domain.network.login_limit(self.account), not self.is_wanted
         async with domain.gate.passage(self._user.jid, limit, trial=trial):
-            return await stack.enter_async_context(
-                domain.network.sign_on(self.account, no_dialogue)
-            )
+            sign_on = domain.network.sign_on(self.account, no_dialogue)
+            client = await stack.enter_async_context(sign_on)
+        return GuardedClient(self._user.name, client, self._broken)
+
+    def _broken(self) -> None:
+        if not self.over.is_set():  # later, no session depends on it any more
+            self._owner.broken()
 
     async def _empty(self, client: LegacyClient) -> None:
         """Deliver what waited on the network, for it may be sent once only; nobody came for it."""

@@ -5,12 +5,14 @@ is told and probed, at a pace (GW-LIFE-01, COMP-05); when it stays away for too 
 """
 
 import logging
+from functools import partial
 
 import trio
 
 from gateway.bridge import texts
 from gateway.bridge.domain import Domain
 from gateway.bridge.features import messages, presence
+from gateway.bridge.fence import guarded
 from gateway.bridge.session import Chore
 from gateway.bridge.sessions import Sessions
 from gateway.bridge.translate import unavailable
@@ -84,7 +86,9 @@ class Router:
         elif self._concerns_nobody(stanza, user):
             pass
         else:
-            self._sessions.get(self._domain, user).take(stanza)
+            session = self._sessions.get(self._domain, user)
+            if not guarded(session.name, partial(session.take, stanza), session.broken):
+                self._refuse(stanza, Condition.INTERNAL_SERVER_ERROR, texts.SESSION_FAULT)
 
     def _sync_rosters(self, server: str) -> None:
         """A server says what it lets us do: there may be a better way to its users' rosters."""
@@ -146,7 +150,7 @@ class Router:
             if user not in self._domain.accounts:  # he unregistered meanwhile
                 continue
             if (session := self._sessions.find(self._domain, user)) is not None:
-                presence.show_again(session.user)
+                guarded(session.name, partial(presence.show_again, session.user), session.broken)
             self._domain.link.send_state(Presence(from_=gateway, to=user))
             self._domain.link.send(Presence(from_=gateway, to=user, type=PresenceType.PROBE))
             await trio.sleep(1 / USERS_PER_SECOND)
@@ -176,10 +180,15 @@ class Router:
             return False
         session = self._sessions.find(self._domain, user)
         shown = session.user.shown if session is not None else {}
-        for contact in contacts:
-            if contact.address not in shown:
-                jid = self._domain.contact_jid(contact.address)
-                self._domain.link.send_state(unavailable(jid, user))
+
+        def hide() -> None:
+            for contact in contacts:
+                if contact.address not in shown:
+                    jid = self._domain.contact_jid(contact.address)
+                    self._domain.link.send_state(unavailable(jid, user))
+
+        broken = session.broken if session is not None else lambda: None
+        guarded(f"{self._domain.jid}/{user}", hide, broken)
         return True
 
     async def _give_up(self, changed: trio.Event) -> None:

@@ -2,7 +2,7 @@
 
 The session's own task takes what the user sends, in order; a child task holds the connection and
 takes what the network sends, in order. The state machine decides what happens next; the features
-say it. A bug anywhere in here ends this session alone: see `sessions.py`.
+say it. A bug anywhere in here ends this session alone: see `fence.py`.
 """
 
 import logging
@@ -27,6 +27,7 @@ from gateway.bridge.features import (
     registration,
     roster,
 )
+from gateway.bridge.fence import Broken
 from gateway.bridge.inbox import MAX_OWN
 from gateway.bridge.journal import FROM_USER, Entry
 from gateway.bridge.notices import NOTE_SECONDS, Notices
@@ -113,6 +114,7 @@ class Session:
         self._unstored: deque[FromNetwork] = deque()  # events the store has yet to take, in order
         self._is_held = False  # what is in the inbox waits for a registration to be decided
         self._save_at = 0.0  # not before: the store has failed
+        self._is_broken = False  # another task has met a bug
         self._retiring = False  # the account is being removed: nobody comes or goes
         self._notices = Notices(user)
         self._registration = Registration(user, self)
@@ -188,6 +190,12 @@ class Session:
         self._due[chore] = None
         self.user.inbox.wake()
 
+    def broken(self) -> None:
+        """End as by a bug of our own, now that another task has met one. Waits for nothing."""
+        self._is_broken = True
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
     def sync_roster(self) -> None:
         """Bring the contact list into the user's roster, once it has been quiet for a moment."""
         self.user.later.set("roster", roster.SETTLE_SECONDS, self._start_sync)
@@ -221,6 +229,8 @@ class Session:
                     self._is_held = False  # there may be more
                 await cards.carry_over(self.user)
                 await self._save()
+        if self._is_broken:
+            raise Broken
 
     def abandon_registration(self, text: str) -> None:
         """Answer the register requests that nobody will work off any more."""

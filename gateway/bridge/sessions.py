@@ -1,12 +1,12 @@
-"""All sessions: the only place that starts one, and the fence around each.
+"""All sessions: the only place that starts one, and supervises it.
 
-A bug in a session ends that session alone. It is logged with its traceback, whoever waits for an
-answer gets one, the user is told once, and his session starts again after a delay; nobody else
-notices. Nothing else in the program catches broadly.
+A bug in a session ends that session alone (`fence.py`). It is logged with its traceback, whoever
+waits for an answer gets one, the user is told once, and the session starts again after a delay.
+Other users do not notice.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import trio
@@ -15,6 +15,7 @@ from trio import TaskStatus
 from gateway.bridge import texts
 from gateway.bridge.domain import Domain
 from gateway.bridge.features import messages, presence
+from gateway.bridge.fence import fenced
 from gateway.bridge.session import Chore, Session
 from gateway.bridge.user import FromUser, User
 from gateway.xmpp.jid import Jid
@@ -107,17 +108,6 @@ class Sessions:
         session.crashed(delay)
         self._sessions[user.domain.jid, user.jid] = session
         return session
-
-
-async def fenced(name: str, life: Callable[[], Awaitable[None]]) -> bool:
-    """Live a life, and log the bug that ends it. Returns whether it ended without one."""
-    whole = False
-    try:
-        await life()
-        whole = True
-    except* Exception:  # the one fence; Cancelled is a BaseException, and passes
-        log.exception("%s: ended by a bug", name)
-    return whole
 
 
 async def _clean_up_after(session: Session, *, for_good: bool) -> None:
