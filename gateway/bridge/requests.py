@@ -35,9 +35,12 @@ class Requests:
         """Send a get or set and wait for its result or error. None: there was none in time."""
         waiting = self._waiting[to, id_] = _Waiting()
         try:
-            self._link.send(Iq(from_=self._gateway, to=to, type=type_, id=id_, payload=payload))
-            with trio.move_on_after(seconds):
-                await waiting.answered.wait()
+            question = Iq(from_=self._gateway, to=to, type=type_, id=id_, payload=payload)
+            if self._link.send(question):
+                with trio.move_on_after(seconds):
+                    await waiting.answered.wait()
+            else:
+                await trio.lowlevel.checkpoint()
             return waiting.answer
         finally:
             del self._waiting[to, id_]

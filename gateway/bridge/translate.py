@@ -20,7 +20,8 @@ from gateway.xmpp.xml import Element
 
 MAX_TEXT = 2_000  # characters of a status, a nick, a reason, an error text
 MAX_BODY = 32_768  # characters
-ESCAPED_BYTES = 8  # that escaping makes of a character at most, with room for the rest of a stanza
+CHARACTER_BYTES = 5  # that a character of a body takes at most: `&amp;`
+BESIDE_BODY_BYTES = 6_500  # two addresses of the longest, an id, a delay stamp
 
 _TIME = re.compile(  # XEP-0082
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,12})?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -131,8 +132,9 @@ def bounded(text: str, most: int = MAX_TEXT) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def pieces(text: str, most: int = MAX_BODY) -> list[str]:
+def pieces(text: str, max_stanza_bytes: int) -> list[str]:
     """Split a text so that each piece fits into a stanza however its characters are escaped."""
+    most = min(MAX_BODY, (max_stanza_bytes - BESIDE_BODY_BYTES) // CHARACTER_BYTES)
     return [text[start : start + most] for start in range(0, len(text), most)] or [""]
 
 

@@ -18,11 +18,14 @@ from gateway.errors import ConnectionLost, LocalProtocolError, RemoteProtocolErr
 from gateway.host import Address, Host
 from gateway.xmpp import namespaces
 from gateway.xmpp.endings import Cause, Ending, Retry, ending_for, shared_link
+from gateway.xmpp.fitting import fitted
 from gateway.xmpp.jid import InvalidJid, Jid
 from gateway.xmpp.outbox import Item, Kind, Outbox
 from gateway.xmpp.proof import Proof
 from gateway.xmpp.stanza import (
     Condition,
+    ErrorType,
+    Fault,
     Iq,
     IqType,
     MalformedStanza,
@@ -48,7 +51,7 @@ from gateway.xmpp.stream import (
     StreamOpened,
     StreamViolation,
 )
-from gateway.xmpp.xml import Element, to_bytes
+from gateway.xmpp.xml import Element
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +68,16 @@ _READ_BYTES = 64 * 1024
 _WRITE_BYTES = 64 * 1024
 _NONCE_BYTES = 9
 _STATE_TYPES = (PresenceType.AVAILABLE, PresenceType.UNAVAILABLE)
+_TOO_LARGE = "The answer is too large for your server."
 _ASTRAY = (Condition.REMOTE_SERVER_NOT_FOUND, Condition.REMOTE_SERVER_TIMEOUT)
 
 
 class StanzaRefused(LocalProtocolError):
     """This stanza must not leave: the server would answer it by closing the link for everybody."""
+
+
+class StanzaTooLarge(StanzaRefused):
+    """This stanza is larger than the server takes, and cutting its texts is not enough."""
 
 
 @attrs.frozen
@@ -161,15 +169,19 @@ class Link:
 
     # What others may ask for.
 
-    def send(self, stanza: Stanza) -> None:
-        """Queue value. Raises `StanzaRefused` for what would cost the link."""
-        self._put(Item(Kind.VALUE, self._written(stanza)))
+    # The texts of a stanza that is too large are cut. If that is not enough, the stanza is dropped;
+    # a result is replaced by an error.
+
+    def send(self, stanza: Stanza) -> bool:
+        """Queue value. Returns whether there was room for it, and it is not too large.
+
+        Raises `StanzaRefused` for what would cost the link and is a bug of ours.
+        """
+        data = self._fitting(stanza)
+        return data is not None and self._put(Item(Kind.VALUE, data))
 
     def answer(self, answer: Stanza | None) -> None:
-        """Queue the answer to a stanza, if there is one. One that cannot be written is dropped.
-
-        An answer repeats what somebody sent, and escaping can swell that past any limit.
-        """
+        """Queue the answer to a stanza, if there is one. One that cannot be written is dropped."""
         if answer is None:
             return
         try:
@@ -182,10 +194,10 @@ class Link:
 
         Raises `StanzaRefused` as `send` does.
         """
-        data = self._written(stanza)
+        data = self._fitting(stanza)
         if stanza.type not in _STATE_TYPES:
             raise StanzaRefused(f"presence of type {stanza.type} is no state")
-        if self._connection is not None:
+        if self._connection is not None and data is not None:
             self._outbox.put_state(Item(Kind.STATE, data, (stanza.from_, stanza.to)))
 
     def send_batch(self, stanzas: Sequence[Stanza]) -> None:
@@ -196,7 +208,9 @@ class Link:
         """
         items = []
         for stanza in stanzas:
-            data = self._written(stanza)
+            data = self._fitting(stanza)
+            if data is None:
+                continue
             if not isinstance(stanza, Presence) or stanza.type not in _STATE_TYPES:
                 items.append(Item(Kind.VALUE, data))
                 continue
@@ -562,9 +576,11 @@ class Link:
             self._moved.set()
             self._moved = trio.Event()
 
-    def _put(self, item: Item) -> None:
-        if not self._outbox.put(item):
+    def _put(self, item: Item) -> bool:
+        has_room = self._outbox.put(item)
+        if not has_room:
             self._note_full(1)
+        return has_room
 
     def _note_full(self, stanzas: int) -> None:
         if not self._refused_since_up:
@@ -583,17 +599,29 @@ class Link:
                 raise StanzaRefused(f"{str(jid)!r} cannot stand in a stanza: {exc}") from exc
             if not prepared:
                 raise StanzaRefused(f"{str(jid)!r} is not prepared")
-        data = to_bytes(element_of(stanza), namespaces.COMPONENT)
-        if len(data) > self._settings.max_stanza_bytes:
+        limit = self._settings.max_stanza_bytes
+        try:
+            data = fitted(element_of(stanza), namespaces.COMPONENT, limit)
+        except LocalProtocolError as exc:
+            raise StanzaRefused(str(exc)) from exc
+        if data is None:
             if isinstance(stanza, Message) and stanza.type is MessageType.ERROR and stanza.payload:
                 return self._written(attrs.evolve(stanza, payload=()))
-            if isinstance(stanza, Message) and stanza.type is MessageType.ERROR and stanza.body:
-                return self._written(attrs.evolve(stanza, body=None))
-            limit = self._settings.max_stanza_bytes
-            raise StanzaRefused(f"a stanza of {len(data)} bytes, {limit} are allowed")
+            raise StanzaTooLarge(f"more than {limit} bytes: {describe(stanza)}")
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: queued %s", self, describe(stanza))
         return data
+
+    def _fitting(self, stanza: Stanza) -> bytes | None:
+        """Write a stanza to bytes. None: it is too large, and this is logged. Raises as above."""
+        try:
+            return self._written(stanza)
+        except StanzaTooLarge as exc:
+            log.warning("%s: dropped: %s", self, exc)
+        if isinstance(stanza, Iq) and stanza.type is IqType.RESULT:
+            fault = Fault(Condition.RESOURCE_CONSTRAINT, ErrorType.CANCEL, _TOO_LARGE, lang="en")
+            return self._fitting(attrs.evolve(stanza, type=IqType.ERROR, payload=None, error=fault))
+        return None
 
     def _set_status(self, state: LinkState, error: str | None) -> None:
         since = self.status.since if state is self.status.state else self._host.now()

@@ -66,6 +66,16 @@ def replace_forbidden(text: str) -> str:
     return _REPLACED.sub("\ufffd", text)
 
 
+def text_bytes(text: str) -> int:
+    """Return how many bytes this takes as character data."""
+    return len(_in_text(text).encode("utf-8"))
+
+
+def attribute_bytes(value: str) -> int:
+    """Return how many bytes this takes as the value of an attribute."""
+    return len(_in_attribute(value).encode("utf-8"))
+
+
 def to_bytes(element: Element, default_xmlns: str) -> bytes:
     """Write `element` for a place where `default_xmlns` is the default namespace.
 

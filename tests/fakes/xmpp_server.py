@@ -44,8 +44,10 @@ class Connection:
         self.ended = trio.Event()
         self.answer_pings = True
         self.answer_disco = True
+        self.client_features = "<feature var='http://jabber.org/protocol/disco#info'/>"
         self.skip_welcome = True
         self.opened: dict[str, str] = {}
+        self.received = bytearray()
 
     @property
     def closed_in_order(self) -> bool:
@@ -184,7 +186,7 @@ class Connection:
                 f"<iq type='result' id='{one.get('id')}' from='{one.get('to')}' "
                 f"to='{one.get('from')}'><query xmlns='http://jabber.org/protocol/disco#info'{node}>"
                 "<identity category='client' type='pc'/>"
-                "<feature var='http://jabber.org/protocol/disco#info'/></query></iq>"
+                f"{self.client_features}</query></iq>"
             )
 
     def _skip_welcome(self) -> None:
@@ -195,6 +197,7 @@ class Connection:
     def _feed(self, data: bytes | bytearray) -> None:
         if not data:
             raise trio.BrokenResourceError("closed during the handshake")
+        self.received += data
         self._parser.feed(data)
         for event, element in list[Any](self._parser.read_events()):
             assert isinstance(element, ET.Element)

@@ -14,8 +14,6 @@ from gateway.bridge import texts
 from gateway.bridge.journal import Entry
 from gateway.bridge.states import Phase
 from gateway.bridge.translate import (
-    ESCAPED_BYTES,
-    MAX_BODY,
     REASON_CONDITIONS,
     REFUSAL_CONDITIONS,
     bounded,
@@ -278,8 +276,7 @@ def received(user: User, event: MessageReceived, client: LegacyClient) -> bool:
         payload=payload,
     )
     user.typing.pop(event.conversation, None)  # a message ends the typing before it
-    most = min(MAX_BODY, user.domain.config.max_stanza_bytes // ESCAPED_BYTES)
-    *first, last = pieces(event.text, most)
+    *first, last = pieces(event.text, user.domain.config.max_stanza_bytes)
     for number, text in enumerate(first):
         piece = attrs.evolve(message, id=f"{id_}-{number}", body=text)
         deliveries.post(account_id, piece, sent_at=event.sent_at)

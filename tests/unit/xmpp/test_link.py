@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from gateway.errors import LocalProtocolError
 from gateway.xmpp.component import LEFTOVERS_SECONDS, Link, LinkState, StanzaRefused
 from gateway.xmpp.jid import Jid
+from gateway.xmpp.namespaces import STANZA_ERRORS
 from gateway.xmpp.proof import ASTRAY_SECONDS, MAX_UNPROVEN, PING_DELAY_SECONDS
 from gateway.xmpp.stanza import (
     Condition,
@@ -177,7 +178,6 @@ async def test_what_is_no_good_stanza_is_answered_here(
         Message(to=Jid("a b", "c"), from_=OWN),
         Message(to=ROMEO, from_=Jid("a/b", "aim.example")),
         Message(to=ROMEO, from_=Jid("A", "aim.example")),
-        Message(to=ROMEO, from_=JULIET, body="<" * 62_000),
         Message(to=ROMEO, from_=JULIET, payload=(Element("a b", "urn:x"),)),
     ],
 )
@@ -199,7 +199,7 @@ async def test_only_state_goes_as_state(autojump_clock: MockClock) -> None:
             s.link.send_state(Presence(to=ROMEO, from_=OWN, type=PresenceType.PROBE))
 
 
-async def test_an_error_too_large_to_return_all_returns_less(autojump_clock: MockClock) -> None:
+async def test_error_too_large_returns_the_body_cut(autojump_clock: MockClock) -> None:
     async with linked() as s:
         # Within the limit as it came, past it with the error beside.
         said = chat("x" * 245_600, "7")
@@ -207,8 +207,66 @@ async def test_an_error_too_large_to_return_all_returns_less(autojump_clock: Moc
         assert reply is not None
         s.link.send(attrs.evolve(reply, to=ROMEO, from_=JULIET))
         bounced = await s.peer.next()
-        assert (bounced.get("id"), bounced.findtext(f"{ACCEPT}body")) == ("7", None)
+        assert (bounced.get("id"), (seen(bounced) or "")[-3:]) == ("7", "xx…")
         assert bounced.find(f"{ACCEPT}error") is not None
+
+
+@pytest.mark.conformance("COMP-07")
+@pytest.mark.parametrize("character", ["x", "<", "é", "😀", "\x00"])
+async def test_text_too_large_is_cut_to_fit(character: str, autojump_clock: MockClock) -> None:
+    text = character * 250_000
+    async with linked() as s:
+        before = len(s.peer.raw)
+        s.link.send(presence(text))
+        found = seen(await s.peer.next()) or ""
+        sent = len(s.peer.raw) - before
+        assert SETTINGS.max_stanza_bytes - 8 <= sent <= SETTINGS.max_stanza_bytes
+        assert found == text[: len(found) - 1].replace("\x00", "\ufffd") + "…"
+
+
+async def test_longest_texts_are_cut_alike(autojump_clock: MockClock) -> None:
+    def card(*texts: str) -> Element:
+        children = tuple(
+            Element(f"F{n}", "vcard-temp", {}, (text,)) for n, text in enumerate(texts)
+        )
+        return Element("vCard", "vcard-temp", {}, children)
+
+    names = tuple(Element("item", "urn:x", {"jid": "j" * 99, "name": "&" * 20_000}) for _ in "12")
+    async with linked() as s:
+        s.link.send(
+            Message(to=ROMEO, from_=OWN, payload=(card("a" * 99, "b" * 99_000, "ccc"), *names))
+        )
+        card_, *items = await s.peer.next()
+        assert [len(one.text or "") for one in card_] == [99, pytest.approx(81_000, abs=1_000), 3]
+        cut = [one.get("name", "") for one in items]
+        assert cut[0] == cut[1] == "&" * (len(cut[0]) - 1) + "…"
+        assert len(cut[0]) == pytest.approx(16_300, abs=100)
+
+
+@pytest.mark.conformance("COMP-07")
+async def test_what_cannot_be_cut_is_dropped_and_logged(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = Element("BINVAL", "vcard-temp", {}, ("A" * 250_000,))
+    async with linked() as s:
+        s.link.send(Message(to=ROMEO, from_=OWN, payload=(picture,)))
+        s.link.send_state(attrs.evolve(presence("x"), payload=(picture,)))
+        s.link.send_batch([presence("1"), attrs.evolve(presence("x"), payload=(picture,))])
+        assert [seen(one) for one in await s.peer.waiting()] == ["1"]
+        assert caplog.text.count("dropped: more than 245760 bytes") == 3
+        with pytest.raises(StanzaRefused):
+            s.link.deliver(Message(to=ROMEO, from_=OWN, payload=(picture,)))
+
+
+@pytest.mark.conformance("COMP-07", "CORE-03")
+async def test_result_too_large_becomes_an_error(autojump_clock: MockClock) -> None:
+    picture = Element("BINVAL", "vcard-temp", {}, ("A" * 250_000,))
+    async with linked() as s:
+        s.link.send(Iq(to=ROMEO, from_=OWN, type=IqType.RESULT, id="1", payload=picture))
+        found = await s.peer.next()
+        assert (found.get("type"), found.get("id")) == ("error", "1")
+        assert found.find(f".//{{{STANZA_ERRORS}}}resource-constraint") is not None
+        assert await s.peer.waiting() == []
 
 
 @pytest.mark.conformance("CORE-07")
