@@ -79,6 +79,7 @@ class Wire:
         self._reader = FrameReader()
         self._writer = FrameWriter(first_sequence)
         self._packets: deque[Packet] = deque()
+        self._broken: RemoteProtocolError | None = None  # by what came behind good packets
 
     async def send(self, packets: list[Packet]) -> None:
         data = b"".join(encode(self._writer, packet) for packet in packets)
@@ -88,8 +89,10 @@ class Wire:
             raise ConnectionLost(f"{self._address} closed the connection") from exc
 
     async def receive(self) -> list[Packet]:
-        """Wait for the next packets, one or more."""
+        """Wait for the next packets, one or more. A malformed one raises after those before it."""
         while True:
+            if self._broken is not None:
+                raise self._broken
             try:
                 data = await self._stream.receive_some(RECEIVE_BYTES)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
@@ -101,7 +104,12 @@ class Wire:
                 self._reader = FrameReader()
                 return [decode(last)]
             self._reader.receive_data(data)
-            packets = [decode(frame) for frame in self._reader.frames()]
+            packets: list[Packet] = []
+            try:
+                for frame in self._reader.frames():
+                    packets.append(decode(frame))  # noqa: PERF401 - keeps those before a bad one
+            except RemoteProtocolError as exc:
+                self._broken = exc
             if packets:
                 return packets
 

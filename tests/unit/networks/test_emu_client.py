@@ -1,7 +1,7 @@
 """The driver's shell against bytes no honest service sends."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,11 +10,13 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, memory_stream_pair
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Request, TextMessage
 
 from gateway.errors import ConnectionLost, RemoteProtocolError
 from gateway.host import Address, RealHost
-from gateway.networks.base import Account, LoginRefused, Refusal, SignedOff
-from gateway.networks.emu import EmuNetwork, Settings
+from gateway.networks.base import Account, LoginRefused, MessageReceived, Refusal, SignedOff
+from gateway.networks.emu import EmuNetwork, Settings, wire
 from legacy_emu.faults import Kind, Moment
 from tests.contract.emu import EmuHarness, in_memory
 from tests.contract.harness import no_challenge, nothing_left, sign_on, until_ended
@@ -120,3 +122,44 @@ async def talk_while(harness: EmuHarness, kind: Kind) -> None:
         harness.control.kick("romeo")
         events, _ = await until_ended(client)
         assert [getattr(event, "legacy_id", None) for event in events][-5:] == sent
+
+
+@asynccontextmanager
+async def saying(data: Callable[[WSConnection], bytes]) -> AsyncGenerator[EmuNetwork, None]:
+    """Give a network whose service answers the sign-on with `data`, in one write, and no more."""
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        socket = WSConnection(ConnectionType.SERVER)
+        while True:
+            socket.receive_data(await stream.receive_some())
+            for event in socket.events():
+                if isinstance(event, Request):
+                    await stream.send_all(socket.send(AcceptConnection()))
+                elif isinstance(event, TextMessage):
+                    await stream.send_all(data(socket))
+                    await trio.sleep_forever()
+
+    class Host(RealHost):
+        async def dial(self, address: Address) -> trio.abc.Stream:
+            await trio.lowlevel.checkpoint()
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(serve, theirs)
+            return ours
+
+    async with trio.open_nursery() as nursery:
+        yield EmuNetwork(Host(), Settings(host="emu.example", port=1, tls="off"))
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("bad", [b"\x81\x03{{{", b"\x81\x02\xff\xff", b"\xff\x00", b"\x83\x00"])
+async def test_frames_before_a_malformed_one_count(bad: bytes, autojump_clock: MockClock) -> None:
+    def data(socket: WSConnection) -> bytes:
+        frames: list[wire.ServerFrame] = [wire.SignedOn("Romeo", "Romeo")]
+        frames += [wire.Message(str(n), "juliet", "juliet", f"message {n}") for n in range(5)]
+        return b"".join(socket.send(TextMessage(wire.encode(one))) for one in frames) + bad
+
+    async with saying(data) as network, network.sign_on(ROMEO, no_challenge) as client:
+        events, ended = await until_ended(client)
+        texts = [event.text for event in events if isinstance(event, MessageReceived)]
+        assert texts == [f"message {n}" for n in range(5)]
+        assert isinstance(ended, ConnectionLost | RemoteProtocolError)

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.errors import ConnectionLost
+from gateway.errors import ConnectionLost, RemoteProtocolError
 from gateway.networks.base import (
     AddContact,
     CommandDone,
@@ -401,3 +401,24 @@ async def test_a_list_may_hold_anything(autojump_clock: MockClock) -> None:
             await ask_of(client, RemoveContact(ref="r", address="juliet"), CommandDone)
             await scene.server.bos.snac(0x13, 0x0A, item("nurse", 2, 3, 0) * 2)
             assert (await next_event(client, ContactRemoved)).address == "nurse"
+
+
+@pytest.mark.parametrize("bad", [b"no FLAP frame", h("2a02 0000 0003 000400")])
+async def test_packets_before_a_malformed_one_count(
+    bad: bytes, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with aim() as scene, signed_on(scene) as client:
+        written: list[bytes] = []
+
+        async def gather(data: bytes) -> None:
+            written.append(data)
+
+        with monkeypatch.context() as gathering:
+            gathering.setattr(scene.server.bos, "raw", gather)
+            for text in (b"one", b"two"):
+                await scene.server.bos.snac(4, 7, im("Juliet", text))
+        await scene.server.bos.raw(b"".join(written) + bad)
+        events, ended = await until_ended(client)
+        texts = [event.text for event in events if isinstance(event, MessageReceived)]
+        assert texts == ["one", "two"]
+        assert isinstance(ended, RemoteProtocolError)

@@ -360,3 +360,19 @@ async def test_a_link_that_never_ran_is_closed_at_once(autojump_clock: MockClock
     link = Link(FakeHost(), SETTINGS, Recorder())
     await link.drain_and_close()
     assert trio.current_time() == 0
+
+
+@pytest.mark.parametrize(
+    "bad", [b"</a>", b"<message><a></b>", b"<!-- x -->", b"\xff>", b"<!DOCTYPE a>"]
+)
+async def test_stanzas_before_malformed_xml_count(bad: bytes, autojump_clock: MockClock) -> None:
+    host = FakeHost()
+    async with running(host) as (_, told):
+        peer = await host.up()
+        one = (
+            b"<message from='romeo@montague.lit' to='juliet@aim.example'><body>%d</body></message>"
+        )
+        await peer.send(one % 1 + one % 2 + bad + one % 3)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [getattr(stanza, "body", None) for stanza in told.taken] == ["1", "2"]
+        assert told.told[-1].startswith("down: ")
