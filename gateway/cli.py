@@ -210,8 +210,11 @@ def _spare_the_collector() -> None:
 
 
 async def _signals(gateway: Gateway) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         async for number in received:
+            if number == signal.SIGHUP:
+                log.warning("SIGHUP: nothing can be reloaded yet; restart to change the settings")
+                continue
             log.info("%s: ending in order", signal.Signals(number).name)
             gateway.stop()
 

@@ -314,6 +314,17 @@ def test_a_signal_ends_it_in_order_though_no_server_is_there(
     assert left == {"balcony.toml", "balcony.key", "balcony.db", "balcony.db.lock"}
 
 
+def test_sighup_is_logged_and_ends_nothing(config: Path) -> None:
+    with a_daemon(config) as process:
+        _until_warned(process)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 0
+    assert "SIGHUP: nothing can be reloaded yet; restart to change the settings" in err
+    assert "SIGTERM: ending in order" in err
+
+
 def test_users_and_tasks_of_a_daemon_are_readable(config: Path, balcony: Balcony) -> None:
     with a_daemon(config) as process:
         _until_warned(process)
