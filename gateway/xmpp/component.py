@@ -133,6 +133,7 @@ class _Connection:
         self.farewell = b""  # what is still to be said before closing
         self.sending = False  # a write has begun and not ended: nothing more can be said
         self.closing = False
+        self.is_silent = False  # it answered no ping, and nothing else came
         self.is_shared = False  # another connection is given a part of what is for us
         self.ending: Ending | None = None
         self.over = trio.Event()
@@ -344,6 +345,9 @@ class Link:
         if self._connection is not connection:
             return
         self._connection = None
+        if connection.is_silent:
+            self._note_round()
+            self._assume_written()
         self._outbox.link_lost()
         self._proof.forget()
         self._move()
@@ -453,7 +457,11 @@ class Link:
                 log.error("%s: %s; until then no message can be proven", self, text)
                 self._set_status(self.status.state, text)
         else:
+            was_given_up = self._proof.is_given_up
             upto = self._proof.answered(answer.id)
+            if was_given_up and not self._proof.is_given_up:
+                log.info("%s: %s answers pings again", self, self._settings.server)
+                self._set_status(self.status.state, None)
             if upto is not None:
                 self._move()
                 self._receiver.proven(upto)
@@ -482,6 +490,8 @@ class Link:
             data = self._outbox.take(_WRITE_BYTES)
             if data:
                 await self._send_bytes(connection, data)
+                if connection.ending is None:
+                    self._assume_written()
                 self._move()
             elif connection.closing:
                 connection.farewell = b""
@@ -512,8 +522,11 @@ class Link:
         while connection.ending is None:
             now = trio.current_time()
             due = self._proof.due_at
-            if due is not None and due <= now and self._proof.is_overdue(now):
+            is_due = due is not None and due <= now and not self._proof.is_given_up
+            if is_due and self._proof.is_overdue(now):
                 log.warning("%s: the server has not answered a ping for minutes", self)
+                self._note_round()
+                self._assume_written()
             self._ping_when_due(now)
             alarm = self._next_look(connection, now)
             due = self._proof.due_at
@@ -533,9 +546,28 @@ class Link:
         if now >= dead_at:
             connection.farewell = b""
             silent = now - connection.last_read
+            connection.is_silent = True
             text = f"{self._settings.server} has been silent for {silent:.0f} s"
             connection.end(Cause.LOST, text)
         return dead_at
+
+    def _note_round(self) -> None:
+        """Note that the server has answered no ping for minutes; report it when it never does."""
+        if self._proof.pass_round():
+            text = (
+                f"{self._settings.server} answers no ping to {self._server_jid}: let it answer"
+                " (mod_ping), or correct `domain`; until it does, a message counts as delivered"
+                " once it is written"
+            )
+            log.error("%s: %s", self, text)
+            self._set_status(self.status.state, text)
+
+    def _assume_written(self) -> None:
+        """Count what is written as proven, once the proof is given up."""
+        if self._proof.is_given_up and not len(self._outbox):
+            upto = self._proof.assume()
+            if upto is not None:
+                self._receiver.proven(upto)
 
     def _ping_when_due(self, now: float) -> None:
         due = self._proof.due_at

@@ -9,6 +9,9 @@ The ping goes from the gateway to the server's domain. That comes back on this c
 it is the only one for its domain, which the lock on the store sees to. Some servers (ejabberd) let
 a second gateway in all the same and spread the answers over both connections: a foreign one proves
 nothing here, save that there is another, and the ping is repeated after a while.
+
+Some servers answer no ping at all. After some rounds without any answer, over all links, the proof
+is given up: what is written counts as proven, until a ping is answered.
 """
 
 from collections import deque
@@ -21,6 +24,7 @@ MESSAGES_PER_PING = 50
 PING_DELAY_SECONDS = 0.02  # so that the answer is here before the journal (0.05) writes
 # A server that writes to its archive before it reads on may take minutes.
 PATIENCE_SECONDS = 300.0
+ROUNDS = 3  # without any answer, then the proof is given up
 ASTRAY_SECONDS = 60.0  # before trying again where the ping found no server
 
 _PREFIX = "proof-"
@@ -49,6 +53,23 @@ class Proof:
         self._pings: deque[_Ping] = deque()
         self._ping_number = 0
         self._not_before = 0.0
+        self._rounds = 0  # without any answer
+
+    @property
+    def is_given_up(self) -> bool:
+        return self._rounds >= ROUNDS
+
+    def pass_round(self) -> bool:
+        """Note that no ping was answered for long. Returns whether this gives up the proof."""
+        self._rounds += 1
+        return self._rounds == ROUNDS
+
+    def assume(self) -> int | None:
+        """Count all as proven; return up to which number, if that is news."""
+        if self._proven == self._last:
+            return None
+        self._proven = self._covered = self._last
+        return self._last
 
     @property
     def unproven(self) -> int:
@@ -74,7 +95,7 @@ class Proof:
     @property
     def due_at(self) -> float | None:
         """When the next ping is to be queued; None while nothing asks for one."""
-        if self._proven == self._last:
+        if self._proven == self._last and not self.is_given_up:
             return None
         if self._covered == self._last:
             due = self._pings[-1].sent_at + PATIENCE_SECONDS if self._pings else 0.0
@@ -115,6 +136,7 @@ class Proof:
             return None
         upto, number = found
         self._settle(number)
+        self._rounds = 0
         if upto <= self._proven:
             return None
         self._proven = upto

@@ -57,6 +57,69 @@ async def test_an_unproven_message_is_not_acknowledged_until_it_is_in_the_journa
     assert net.clients[0].acknowledged == [1]
 
 
+async def mute_link(play: Stage) -> None:
+    """Let the gateway come back to a server that answers no ping."""
+    with trio.fail_after(600):
+        play.link = await play.server._connections.receive()
+    play.link.answer_pings = False
+    await play.send(STILL_HERE)
+
+
+async def bodies(play: Stage, seconds: float) -> list[str]:
+    """Return the bodies of the messages that come within `seconds`."""
+    await trio.sleep(seconds)
+    came = [await play.link.next_stanza() for _ in range(len(play.link._arrived))]
+    return [body for one in came if (body := one.findtext("{jabber:component:accept}body"))]
+
+
+async def test_server_without_ping_gets_messages_thrice(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await signed_on(play)
+    play.link.answer_pings = False
+    net.clients[0].tell(said("Hi", 1))
+    assert await bodies(play, 5) == ["Hi"]
+    for _ in range(2):
+        await mute_link(play)
+        assert await bodies(play, 5) == ["Hi"]
+    for _ in range(2):
+        await mute_link(play)
+        assert await bodies(play, 5) == []
+    net.clients[0].tell(said("Later", 2))
+    assert await bodies(play, 5) == ["Later"]
+    await mute_link(play)
+    assert await bodies(play, 5) == []
+    assert caplog.text.count("answers no ping to shakespeare.lit") == 1
+    assert play.gateway.store.journal(G) == []
+    assert net.clients[0].acknowledged == [1, 2]
+
+
+async def test_busy_link_without_ping_answers_goes_on(
+    autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
+) -> None:
+    await signed_on(play)
+    play.link.answer_pings = False
+    sent = [str(number) for number in range(250)]
+    for number, text in enumerate(sent):
+        net.clients[0].tell(said(text, number))
+    came = []
+    for _ in range(24):
+        await play.send(f"<presence from='{ORCHARD}' to='{G}'/>")
+        came += await bodies(play, 50)
+    assert came == sent
+    play.link.answer_pings = True
+    assert await bodies(play, 400) == []
+    play.link.answer_pings = False  # it counts again: what is not proven is repeated
+    net.clients[0].tell(said("Hi", 1_000))
+    assert await bodies(play, 5) == ["Hi"]
+    await play.link.cut()
+    await mute_link(play)
+    assert await bodies(play, 5) == ["Hi"]
+
+
 async def test_what_a_cut_left_unproven_is_sent_again_under_its_id_and_as_delayed(
     autojump_clock: MockClock, play: Stage, net: type[FakeNetwork]
 ) -> None:

@@ -131,7 +131,7 @@ async def saying(data: Callable[[WSConnection], bytes]) -> AsyncGenerator[EmuNet
     async def serve(stream: trio.abc.Stream) -> None:
         socket = WSConnection(ConnectionType.SERVER)
         while True:
-            socket.receive_data(await stream.receive_some())
+            socket.receive_data(bytes(await stream.receive_some()))
             for event in socket.events():
                 if isinstance(event, Request):
                     await stream.send_all(socket.send(AcceptConnection()))

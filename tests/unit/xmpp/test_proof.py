@@ -7,6 +7,7 @@ from gateway.xmpp.proof import (
     MESSAGES_PER_PING,
     PATIENCE_SECONDS,
     PING_DELAY_SECONDS,
+    ROUNDS,
     Proof,
 )
 
@@ -116,3 +117,25 @@ def test_a_foreign_id_proves_nothing(id_: str) -> None:
     assert proof.ping(0.0) == "proof-n-0-1-1"
     assert proof.answered(id_) is None
     assert proof.unproven == 1
+
+
+def test_proof_is_given_up_after_rounds_without_answer() -> None:
+    proof = Proof("n")
+    tracked(proof, 2)
+    ping = proof.ping(0.0)
+    assert [proof.pass_round() for _ in range(ROUNDS + 1)] == [False] * (ROUNDS - 1) + [True, False]
+    assert proof.assume() == 2
+    assert (proof.assume(), proof.unproven) == (None, 0)
+    assert proof.due_at == PATIENCE_SECONDS  # it is asked all the same
+    assert proof.answered(ping) is None
+    assert not proof.is_given_up
+    assert proof.due_at is None
+
+
+def test_any_answer_ends_the_rounds_before() -> None:
+    proof = Proof("n")
+    for _ in range(2 * ROUNDS):
+        assert not proof.pass_round()
+        tracked(proof, 1)
+        proof.answered(proof.ping(0.0))
+    assert not proof.is_given_up
