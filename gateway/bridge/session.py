@@ -408,8 +408,10 @@ class Session:
             if user.resources.note_caps(resource, caps_of(stanza)) or new:
                 self.sync_roster()
             if new:
+                user.note_coming(stanza)
                 self._resource_came(resource)
             elif doubtful and user.phase is Phase.REFUSED:
+                user.note_coming(stanza)
                 # He may have come anew while the link was away: one more try after each outage.
                 self._step(Input.PRESENT)
         elif stanza.type is PresenceType.ERROR:  # AMB-09: whoever bounces it is gone
@@ -454,6 +456,7 @@ class Session:
     def _resource_left(self, resource: str) -> None:
         full = self.user.full(resource)
         self._notices.forget_resource(resource)
+        self.user.coming.pop(resource, None)
         if self.user.directed:
             self._show_directed_soon()
         if self.user.resources or self._logged_out:  # GW-OUT-03
@@ -526,6 +529,7 @@ class Session:
         self._signed_on_at = trio.current_time()
         self._notices.returned()
         self.user.announced = None
+        self.user.coming.clear()
         self.user.directed.clear()
         self._due[Chore.GREET] = None
         presence.greet(self.user)

@@ -19,7 +19,7 @@ from gateway.bridge.fence import fenced
 from gateway.bridge.session import Chore, Session
 from gateway.bridge.user import FromUser, User
 from gateway.xmpp.jid import Jid
-from gateway.xmpp.stanza import Condition, ErrorType, Iq, Message, error_reply
+from gateway.xmpp.stanza import Condition, ErrorType, Iq, Message, Presence, error_reply
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class Sessions:
             resources=old.resources,
             unsaved=old.unsaved,
             contacts=old.contacts,
+            asking=old.asking,
         )
         session = Session(user)
         session.crashed(delay)
@@ -118,6 +119,8 @@ async def _clean_up_after(session: Session, *, for_good: bool) -> None:
     messages.bounce(user, texts.SESSION_FAULT, Condition.INTERNAL_SERVER_ERROR)
     if session.in_hand is not None:
         _answer(user, session.in_hand, texts.SESSION_FAULT)
+        if isinstance(session.in_hand.stanza, Presence):  # what every resource is told answers it
+            user.note_coming(session.in_hand.stanza)
     presence.withdraw(user)
     full = [user.full(resource) for resource in user.resources]
     text = user.text(texts.CRASHED_FOR_GOOD if for_good else texts.CRASHED)

@@ -145,6 +145,8 @@ class User:
     leaving: list[Jid] = attrs.field(factory=list)  # who is told of the end of the session
     held: deque[Pending] = attrs.field(factory=deque)
     pending: dict[str, Pending] = attrs.field(factory=dict)
+    coming: dict[str, str] = attrs.field(factory=dict)  # resource -> id of the presence it came by
+    asking: dict[str, str] = attrs.field(factory=dict)  # contact -> id of the user's subscribe
     adding: dict[str, str] = attrs.field(factory=dict)  # ref of AddContact -> address
     removing: dict[str, str] = attrs.field(factory=dict)  # ref of RemoveContact -> address
     granted: deque[str] = attrs.field(factory=lambda: deque(maxlen=MAX_GRANTED))  # let in just now
@@ -296,12 +298,27 @@ class User:
     def presence_error(
         self, to: Iterable[Jid], condition: Condition, type_: ErrorType, text: str
     ) -> None:
-        """Tell these resources that they are not signed on, as XEP-0100 has it (AMB-07)."""
+        """Tell these resources that they are not signed on, as XEP-0100 has it (AMB-07).
+
+        The first error to a resource answers the presence it came by, unless it was signed on.
+        """
         for one in to:
             fault = Fault(condition=condition, type=type_, text=text, lang=texts.LANG)
             self.domain.link.send(
-                Presence(from_=self.domain.jid, to=one, type=PresenceType.ERROR, error=fault)
+                Presence(
+                    from_=self.domain.jid,
+                    to=one,
+                    id=self.coming.pop(one.resource, None),
+                    type=PresenceType.ERROR,
+                    error=fault,
+                )
             )
+
+    def note_coming(self, presence: Presence) -> None:
+        """Note the presence that the next error to its resource answers."""
+        self.coming.pop(presence.from_.resource, None)
+        if presence.id is not None:
+            self.coming[presence.from_.resource] = presence.id
 
     def notice(self, body: str) -> None:
         """Pass on what the service itself says to the user (AMB-12)."""

@@ -61,11 +61,12 @@ async def from_user(user: User, stanza: Presence) -> None:
         address, why = "", str(exc)
     if why:
         if stanza.type is PresenceType.SUBSCRIBE:
-            _refuse(user, contact, Condition.ITEM_NOT_FOUND, ErrorType.CANCEL, why)
+            condition = Condition.ITEM_NOT_FOUND
+            _refuse(user, contact, condition, ErrorType.CANCEL, why, answers=stanza.id)
         return
     match stanza.type:
         case PresenceType.SUBSCRIBE:
-            await _subscribe(user, address, stanza.status or "")
+            await _subscribe(user, address, stanza.status or "", stanza.id)
         case PresenceType.SUBSCRIBED:
             await _subscribed(user, address)
         case PresenceType.UNSUBSCRIBE:
@@ -74,10 +75,10 @@ async def from_user(user: User, stanza: Presence) -> None:
             await _unsubscribed(user, address)
 
 
-async def _subscribe(user: User, address: str, reason: str) -> None:
+async def _subscribe(user: User, address: str, reason: str, id_: str | None) -> None:
     if not user.has_room_for(address):
         contact, text = user.domain.addresses.jid_of(address), user.text(texts.TOO_MANY_CONTACTS)
-        _refuse(user, contact, Condition.RESOURCE_CONSTRAINT, ErrorType.WAIT, text)
+        _refuse(user, contact, Condition.RESOURCE_CONSTRAINT, ErrorType.WAIT, text, answers=id_)
         return
     known = user.known(address)
     listed = known.listed
@@ -86,6 +87,8 @@ async def _subscribe(user: User, address: str, reason: str) -> None:
         _accepted(user, address, known)
         return
     user.remember(address, Roster.ASKED)
+    if id_ is not None:  # else it is asked again, after a sign-on
+        user.asking[address] = id_
     if not can_ask or address in user.adding.values():
         return  # asked when the next list is here (GW-ADD-01), or being asked
     going = _overtaken(user.removing, address)  # whatever the list says yet
@@ -142,6 +145,7 @@ async def _unsubscribe(user: User, address: str) -> None:
     if address in user.removing.values():
         return
     user.remember(address, Roster.REFUSED)  # until the network has answered
+    user.asking.pop(address, None)
     known.presence = None
     if known.listed is not None:  # whether he sees the user is another matter: GW-DEL-04
         left = known.listed.subscription - {Strand.SEES, Strand.ASKED}
@@ -278,7 +282,8 @@ def not_added(user: User, failed: CommandFailed) -> None:
     user.remember(address, Roster.NONE)
     if failed.reason is Reason.UNKNOWN_ADDRESS:
         user.contacts.pop(address, None)
-    _refuse(user, user.domain.addresses.jid_of(address), condition, type_, text)
+    contact, id_ = user.domain.addresses.jid_of(address), user.asking.pop(address, None)
+    _refuse(user, contact, condition, type_, text, answers=id_)
 
 
 def answered(user: User, event: RequestAnswered) -> None:
@@ -290,6 +295,7 @@ def answered(user: User, event: RequestAnswered) -> None:
         _granted(user, event.address)
     elif known.roster is Roster.ASKED:
         user.remember(event.address, Roster.NONE)
+        user.asking.pop(event.address, None)
         user.ask(user.domain.addresses.jid_of(event.address), PresenceType.UNSUBSCRIBED)
 
 
@@ -405,6 +411,7 @@ async def cancel_all(user: User) -> None:
             PresenceType.UNAVAILABLE,
         )
     user.shown.clear()
+    user.asking.clear()
     user.contacts.clear()
     user.to_carry.clear()
     user.unsaved.clear()
@@ -413,6 +420,7 @@ async def cancel_all(user: User) -> None:
 def _accepted(user: User, address: str, known: Known) -> None:
     """Tell the user that he is subscribed, and show the contact (order of GW-ADD-02)."""
     user.remember(address, Roster.ACCEPTED)
+    user.asking.pop(address, None)
     note_listed(user, address, known)
     user.ask(user.domain.addresses.jid_of(address), PresenceType.SUBSCRIBED)
     if user.phase is Phase.ONLINE:
@@ -420,9 +428,18 @@ def _accepted(user: User, address: str, known: Known) -> None:
         presence.show_contact(user, address, known)
 
 
-def _refuse(user: User, contact: Jid, condition: Condition, type_: ErrorType, text: str) -> None:
+def _refuse(
+    user: User,
+    contact: Jid,
+    condition: Condition,
+    type_: ErrorType,
+    text: str,
+    *,
+    answers: str | None,
+) -> None:
+    """Refuse the subscribe with the id `answers`."""
     fault = Fault(condition=condition, type=type_, text=text, lang=texts.LANG)
-    error = Presence(from_=contact, to=user.jid, type=PresenceType.ERROR, error=fault)
+    error = Presence(from_=contact, to=user.jid, id=answers, type=PresenceType.ERROR, error=fault)
     refusal = Presence(from_=contact, to=user.jid, type=PresenceType.UNSUBSCRIBED)
     user.domain.link.send_batch([error, refusal])
 

@@ -26,6 +26,7 @@ def greet(user: User) -> None:
 
 def greet_resource(user: User, resource: Jid) -> None:
     """Show a further resource what the others see already (GW-IN-10)."""
+    user.coming.pop(resource.resource, None)
     user.show(gateway_presence(user, resource))
     for presence in user.shown.values():
         user.show(_to(presence, resource))
