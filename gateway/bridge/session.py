@@ -215,6 +215,8 @@ class Session:
         """Live until nothing is left to do. Raises whatever is a bug."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            if self._is_broken:  # before it began
+                raise Broken
             if self.user.phase is Phase.CRASHED:
                 self._timer_at = trio.current_time() + (self._retry_after or 0.0)
             while not self._over():

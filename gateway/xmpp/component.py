@@ -18,7 +18,7 @@ from gateway.errors import ConnectionLost, LocalProtocolError, RemoteProtocolErr
 from gateway.host import Address, Host
 from gateway.xmpp import namespaces
 from gateway.xmpp.endings import Cause, Ending, Retry, ending_for, shared_link
-from gateway.xmpp.fitting import fitted
+from gateway.xmpp.fitting import cut_to_fit
 from gateway.xmpp.jid import InvalidJid, Jid
 from gateway.xmpp.outbox import Item, Kind, Outbox
 from gateway.xmpp.proof import Proof
@@ -51,7 +51,7 @@ from gateway.xmpp.stream import (
     StreamOpened,
     StreamViolation,
 )
-from gateway.xmpp.xml import Element
+from gateway.xmpp.xml import Element, to_bytes
 
 log = logging.getLogger(__name__)
 
@@ -631,15 +631,18 @@ class Link:
                 raise StanzaRefused(f"{str(jid)!r} cannot stand in a stanza: {exc}") from exc
             if not prepared:
                 raise StanzaRefused(f"{str(jid)!r} is not prepared")
-        limit = self._settings.max_stanza_bytes
+        element, limit = element_of(stanza), self._settings.max_stanza_bytes
         try:
-            data = fitted(element_of(stanza), namespaces.COMPONENT, limit)
+            data = to_bytes(element, namespaces.COMPONENT)
         except LocalProtocolError as exc:
             raise StanzaRefused(str(exc)) from exc
-        if data is None:
+        if len(data) > limit:
             if isinstance(stanza, Message) and stanza.type is MessageType.ERROR and stanza.payload:
                 return self._written(attrs.evolve(stanza, payload=()))
-            raise StanzaTooLarge(f"more than {limit} bytes: {describe(stanza)}")
+            cut = cut_to_fit(element, namespaces.COMPONENT, excess=len(data) - limit)
+            if cut is None:
+                raise StanzaTooLarge(f"more than {limit} bytes: {describe(stanza)}")
+            data = cut
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: queued %s", self, describe(stanza))
         return data

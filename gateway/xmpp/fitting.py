@@ -19,15 +19,12 @@ _NAME = "name"  # the one attribute that holds a text of somebody: of a roster o
 _MARK_BYTES = len(MARK.encode())
 
 
-def fitted(element: Element, default_xmlns: str, most_bytes: int) -> bytes | None:
-    """Write `element` in no more than `most_bytes`; None: it cannot be cut so far.
+def cut_to_fit(element: Element, default_xmlns: str, *, excess: int) -> bytes | None:
+    """Write `element` with at least `excess` bytes less; None: it cannot be cut so far.
 
     The longest texts are cut, all of them to the same length, and each shows that it was.
     """
-    data = to_bytes(element, default_xmlns)
-    if len(data) <= most_bytes:
-        return data
-    most_each = _most_each(sorted(_sizes(element), reverse=True), len(data) - most_bytes)
+    most_each = _most_each(sorted(_sizes(element), reverse=True), excess)
     if most_each is None:
         return None
     return to_bytes(_cut(element, most_each), default_xmlns)

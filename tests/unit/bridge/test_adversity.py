@@ -152,7 +152,7 @@ async def test_namespaces_do_not_swell_a_stanza_beyond_measure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []
-    from gateway.xmpp import fitting, xml
+    from gateway.xmpp import component, xml
 
     whole = xml.to_bytes
 
@@ -161,7 +161,7 @@ async def test_namespaces_do_not_swell_a_stanza_beyond_measure(
         sizes.append(len(data))
         return data
 
-    monkeypatch.setattr(fitting, "to_bytes", to_bytes)
+    monkeypatch.setattr(component, "to_bytes", to_bytes)
     uri = "u" * 20_000
     one = message("m1", extra="<a:x/>" * 1900).replace("<message", f"<message xmlns:a='{uri}'")
     await play.send(one)

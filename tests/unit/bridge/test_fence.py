@@ -203,3 +203,31 @@ async def test_a_stuck_session_delays_nobody(
     await play.send(text.format(ORCHARD), text.format(f"{MERCUTIO}/x"))
     await play.nothing_more(f"{MERCUTIO}/x")
     assert [one.text for one in net.clients[1].sent if isinstance(one, SendMessage)] == ["Hi"]
+
+
+@pytest.mark.conformance("CORE-03", "CORE-06")
+async def test_bug_in_taking_a_stanza_ends_one_session(
+    autojump_clock: MockClock,
+    play: Stage,
+    net: type[FakeNetwork],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await both_signed_on(play)
+    await play.nothing_more()
+
+    def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    ask = f"<iq type='get' id='p1' from='{ORCHARD}' to='{G}'><ping xmlns='urn:xmpp:ping'/></iq>"
+    with monkeypatch.context() as planted:
+        planted.setattr("gateway.bridge.session.registration.is_removal", broken)
+        await play.send(ask)
+        found = await play.link.next_stanza()
+        assert (found.get("type"), found.get("id")) == ("error", "p1")
+        assert found.find(f".//{{{ERRORS}}}internal-server-error") is not None
+    await play.expect(f"<presence type='error' from='{G}' to='{ORCHARD}'>{FAULT}</presence>")
+    await play.expect(f"<message type='chat' from='{G}' to='{ROMEO}'><body>*</body></message>")
+    await play.nothing_more(f"{MERCUTIO}/x")
+    assert len(net.clients) == 1
+    await trio.sleep(31)
+    await play.expect(f"<presence from='{G}' to='{ROMEO}'/>")
