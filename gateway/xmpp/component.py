@@ -346,7 +346,7 @@ class Link:
             return
         self._connection = None
         if connection.is_silent:
-            self._note_round()
+            self._note_round(trio.current_time())
             self._assume_written()
         self._outbox.link_lost()
         self._proof.forget()
@@ -525,7 +525,7 @@ class Link:
             is_due = due is not None and due <= now and not self._proof.is_given_up
             if is_due and self._proof.is_overdue(now):
                 log.warning("%s: the server has not answered a ping for minutes", self)
-                self._note_round()
+                self._note_round(now)
                 self._assume_written()
             self._ping_when_due(now)
             alarm = self._next_look(connection, now)
@@ -551,9 +551,9 @@ class Link:
             connection.end(Cause.LOST, text)
         return dead_at
 
-    def _note_round(self) -> None:
+    def _note_round(self, now: float) -> None:
         """Note that the server has answered no ping for minutes; report it when it never does."""
-        if self._proof.pass_round():
+        if self._proof.pass_round(now):
             text = (
                 f"{self._settings.server} answers no ping to {self._server_jid}: let it answer"
                 " (mod_ping), or correct `domain`; until it does, a message counts as delivered"

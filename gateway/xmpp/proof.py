@@ -25,6 +25,7 @@ PING_DELAY_SECONDS = 0.02  # so that the answer is here before the journal (0.05
 # A server that writes to its archive before it reads on may take minutes.
 PATIENCE_SECONDS = 300.0
 ROUNDS = 3  # without any answer, then the proof is given up
+ROUND_SECONDS = 200.0  # at least: less than a silent link lives
 ASTRAY_SECONDS = 60.0  # before trying again where the ping found no server
 
 _PREFIX = "proof-"
@@ -54,13 +55,17 @@ class Proof:
         self._ping_number = 0
         self._not_before = 0.0
         self._rounds = 0  # without any answer
+        self._round_until = float("-inf")
 
     @property
     def is_given_up(self) -> bool:
         return self._rounds >= ROUNDS
 
-    def pass_round(self) -> bool:
+    def pass_round(self, now: float) -> bool:
         """Note that no ping was answered for long. Returns whether this gives up the proof."""
+        if now < self._round_until:
+            return False  # several pings of one round
+        self._round_until = now + ROUND_SECONDS
         self._rounds += 1
         return self._rounds == ROUNDS
 

@@ -1,4 +1,4 @@
-"""What the network says swells when it is escaped: it is cut or split to fit, and harms nobody."""
+"""What the network sends can swell when it is escaped: it is cut or split to fit."""
 
 import re
 from collections.abc import AsyncGenerator, Callable
@@ -135,7 +135,7 @@ STANZAS = {
 @pytest.mark.conformance("COMP-07", "CORE-07")
 @pytest.mark.parametrize("text", SWELLING, ids=["ampersands", "forbidden"])
 @pytest.mark.parametrize("kind", [*EVENTS, *STANZAS, "refusal"])
-async def test_swelling_text_is_cut_and_harms_nobody(
+async def test_swelling_text_is_cut_and_ends_no_session(
     kind: str, text: str, autojump_clock: MockClock, play: Play, net: type[FakeNetwork]
 ) -> None:
     romeo, mercutio = net.clients

@@ -7,6 +7,7 @@ from gateway.xmpp.proof import (
     MESSAGES_PER_PING,
     PATIENCE_SECONDS,
     PING_DELAY_SECONDS,
+    ROUND_SECONDS,
     ROUNDS,
     Proof,
 )
@@ -123,7 +124,8 @@ def test_proof_is_given_up_after_rounds_without_answer() -> None:
     proof = Proof("n")
     tracked(proof, 2)
     ping = proof.ping(0.0)
-    assert [proof.pass_round() for _ in range(ROUNDS + 1)] == [False] * (ROUNDS - 1) + [True, False]
+    passed = [proof.pass_round(n * ROUND_SECONDS) for n in range(ROUNDS + 1)]
+    assert passed == [False] * (ROUNDS - 1) + [True, False]
     assert proof.assume() == 2
     assert (proof.assume(), proof.unproven) == (None, 0)
     assert proof.due_at == PATIENCE_SECONDS  # it is asked all the same
@@ -132,10 +134,17 @@ def test_proof_is_given_up_after_rounds_without_answer() -> None:
     assert proof.due_at is None
 
 
+def test_pings_overdue_together_are_one_round() -> None:
+    proof = Proof("n")
+    for number in range(2 * ROUNDS):
+        assert not proof.pass_round(300.0 + number)
+    assert not proof.is_given_up
+
+
 def test_any_answer_ends_the_rounds_before() -> None:
     proof = Proof("n")
-    for _ in range(2 * ROUNDS):
-        assert not proof.pass_round()
+    for number in range(2 * ROUNDS):
+        assert not proof.pass_round(number * ROUND_SECONDS)
         tracked(proof, 1)
         proof.answered(proof.ping(0.0))
     assert not proof.is_given_up
