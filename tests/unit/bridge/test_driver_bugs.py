@@ -259,8 +259,9 @@ async def test_raising_canonical_at_roll_call_spares_others(
         await both_signed_on(play)
         for client in net.clients:
             client.tell(PresenceChanged("juliet", Show.ONLINE))
-        for user in (ROMEO, MERCUTIO):
-            await play.expect(f"<presence from='{JULIET}' to='{user}'/>")
+        await play.expect_all(
+            *(f"<presence from='{JULIET}' to='{user}'/>" for user in (ROMEO, MERCUTIO))
+        )
         await play.nothing_more()
         monkeypatch.setattr(play.gateway.store, "end_run", lambda _component: None)
     whole, calls = net.canonical, 0
