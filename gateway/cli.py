@@ -200,7 +200,7 @@ def _grow(branch: Tree, task: dict[str, Any]) -> None:
 def _spare_the_collector() -> None:
     """Have the cyclic garbage collector look at less, and less often.
 
-    Each full pass walks what all sessions consist of: at a thousand users, half of a message's cost.
+    Each full pass walks what all sessions consist of: half of a message's cost at a thousand users.
     What is loaded by now stays, so it is left out. The young objects of a busy moment, some tens of
     thousands, set off no pass; garbage in cycles waits for the next one, so there may be as much.
     """
