@@ -1,4 +1,4 @@
-"""A user chooses his AIM server when he registers, and another one later."""
+"""A user chooses their AIM server when they register, and another one later."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -70,6 +70,13 @@ async def sign_on_with_caps(play: Stage, user: str = ORCHARD, caps: str = CAPS) 
     await play.expect(presence(G, ROMEO))
 
 
+async def sign_on_privileged(play: Stage, legacy: Control) -> None:
+    """Romeo registers and signs on at a server that lets the gateway change rosters."""
+    await play.send(granted(PRIVILEGE))
+    await grown_up(play, legacy)
+    await sign_on_with_caps(play)
+
+
 async def grown_up(play: Stage, legacy: Control) -> None:
     """Romeo is registered, at a client that answers for itself."""
     play.link.answer_disco = False
@@ -398,9 +405,7 @@ async def test_the_server_lets_the_gateway_write_the_roster(
 async def test_what_the_roster_has_already_keeps_its_name(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     await answer(play, READ, roster((JULIET, "both"), (NURSE, "to")))
     await answer(play, READ, roster((JULIET, "both"), (NURSE, "to")))
     await play.nothing_more()
@@ -410,9 +415,7 @@ async def test_what_the_roster_has_already_keeps_its_name(
 async def test_a_server_that_gives_no_subscription_has_the_contact_ask(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     await answer(play, READ, roster())
     await answer(play, asks(put(*JULIETS_ITEM), "set", ROMEO))
     await answer(play, asks(put(*NURSES_ITEM), "set", ROMEO))
@@ -425,9 +428,7 @@ async def test_a_server_that_gives_no_subscription_has_the_contact_ask(
 async def test_what_the_user_takes_off_meanwhile_is_not_brought_back(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     await answer(play, READ, roster())
     await answer(play, asks(put(*JULIETS_ITEM), "set", ROMEO))
     await answer(play, asks(put(*NURSES_ITEM), "set", ROMEO))
@@ -507,9 +508,7 @@ async def test_a_privilege_dies_with_its_link(
 async def test_unregistering_takes_the_contacts_off_the_roster(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     await answer(play, READ, roster((JULIET, "both"), (NURSE, "both")))
     await answer(play, READ, roster((JULIET, "both"), (NURSE, "both")))
     await play.nothing_more()

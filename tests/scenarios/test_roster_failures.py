@@ -19,6 +19,7 @@ from tests.scenarios.test_roster import (
     info,
     put,
     roster,
+    sign_on_privileged,
     sign_on_with_caps,
 )
 from tests.scenarios.words import NURSE, error, iq, presence, register, result
@@ -28,9 +29,7 @@ BROKEN = error("internal-server-error", "cancel", "500", text=False)
 
 async def in_the_roster(play: Stage, legacy: Control) -> None:
     """Both contacts are in the user's roster, where the gateway put them."""
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     await answer(play, READ, roster((JULIET, "both"), (NURSE, "both")))
     await answer(play, READ, roster((JULIET, "both"), (NURSE, "both")))
     await play.nothing_more()
@@ -68,7 +67,7 @@ async def test_unregistering_with_a_server_that_is_silent_takes_twenty_seconds_m
 
 
 @pytest.mark.conformance("PRIV-02", "GW-ROST-04")
-async def test_a_change_that_the_server_refuses_is_tried_again(
+async def test_refused_change_is_tried_again(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
     both = roster((JULIET, "both"), (NURSE, "both"))

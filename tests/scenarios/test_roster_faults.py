@@ -21,6 +21,7 @@ from tests.scenarios.test_roster import (
     items,
     put,
     roster,
+    sign_on_privileged,
     sign_on_with_caps,
 )
 from tests.scenarios.test_roster_failures import BROKEN, in_the_roster
@@ -47,7 +48,7 @@ def condition(name: tuple[str, str, str]) -> str:
 
 
 async def benvolio_is_served(play: Stage, legacy: Control) -> None:
-    """Another user of the same server has Juliet in his roster, where the gateway wrote her."""
+    """Another user of the same server has Juliet in their roster, where the gateway wrote her."""
     legacy.befriend("Mercutio", "Juliet")
     legacy.change_contact("Mercutio", "Juliet", "Jule", ())
     await play.send(granted(PRIVILEGE))
@@ -75,9 +76,7 @@ async def benvolio_is_served_still(play: Stage, legacy: Control, name: str) -> N
 async def test_refused_item_is_tried_again_alone(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     await answer(play, READ, roster())
     await answer(play, asks(put(*JULIETS_ITEM), "set", ROMEO), BROKEN, "error")
     await answer(play, asks(put(*NURSES_ITEM), "set", ROMEO))
@@ -106,9 +105,7 @@ async def test_refused_item_is_tried_again_alone(
 async def test_refused_item_is_tried_at_once_when_changed(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     await answer(play, READ, roster())
     await answer(play, asks(put(*JULIETS_ITEM), "set", ROMEO), BROKEN, "error")
     await answer(play, asks(put(*NURSES_ITEM), "set", ROMEO))
@@ -201,9 +198,7 @@ async def test_lasting_fault_sends_contacts_another_way(
 async def test_closed_roster_is_tried_again_later(
     autojump_clock: MockClock, play: Stage, legacy: Control, refusal: tuple[str, str, str]
 ) -> None:
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     await answer(play, READ, condition(refusal), "error")
     await answer(play, asks(f"<query xmlns='{INFO}' node='*'/>"), info())  # takes no items
     await play.nothing_more()
@@ -220,9 +215,7 @@ async def test_closed_roster_is_tried_again_later(
 async def test_roster_of_a_thousand_is_read(
     autojump_clock: MockClock, play: Stage, legacy: Control
 ) -> None:
-    await play.send(granted(PRIVILEGE))
-    await grown_up(play, legacy)
-    await sign_on_with_caps(play)
+    await sign_on_privileged(play, legacy)
     friend = (
         "<item jid='friend{}@shakespeare.lit' name='A friend' subscription='both'>"
         "<group>Friends</group></item>"

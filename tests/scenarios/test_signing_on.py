@@ -1,4 +1,4 @@
-"""The user's presence signs him on: once, whatever came first, and shows him on the service."""
+"""The user's presence signs them on: once, whatever came first, and shows them on the service."""
 
 from datetime import timedelta
 

@@ -350,7 +350,7 @@ class Bos:
             self.say(people.NotWatched(tuple(refused)))
 
     def asks(self, person: Person) -> bool:
-        """Say whether somebody is asked by who adds him: names only if they insist."""
+        """Say whether `person` is asked before being added; AIM names only if they insist."""
         if person.consent is not None or not is_uin(person.address):
             return bool(person.consent)
         by_likeness = self.link.traits.numbers_ask

@@ -34,12 +34,12 @@ ABILITIES = {
     "pace": "as many messages as one likes may follow each other",
     "per-contact presence": "one contact may see the user otherwise than all others",
     "search": "there is a directory of all people",
-    "told withdrawals": "who takes his consent back is told from who has yet to give it",
-    "told blocks": "who writes to somebody who has blocked him is told so",
+    "told withdrawals": "a consent that was taken back is told from one not yet given",
+    "told blocks": "a sender is told that the contact has blocked them",
     "reasons for an end": "a session that is ended says why in more than one way",
     "redelivery": "what was not acknowledged comes again, under the same id",
     "unknown names": "who writes to a name that nobody has is told so",
-    "revocation": "a contact may be told that he sees the user no longer",
+    "revocation": "a contact may be told that they see the user no longer",
     "told removals": "who is taken off a list is told so",
 }
 

@@ -248,9 +248,9 @@ _OSCAR_LACKS = {
     "per-contact presence": "has one presence for all",
     "reasons for an end": "ends a session for good for one reason only, another sign-on",
     "redelivery": "has no acknowledgement of what it delivers",
-    "told withdrawals": "shows who takes his consent back as who has yet to give it",
-    "told blocks": "shows who has blocked somebody to him as offline",
-    "told removals": "tells nobody who takes him off a list",
+    "told withdrawals": "shows a consent that was taken back as one not yet given",
+    "told blocks": "shows contacts who have blocked the user as offline",
+    "told removals": "tells nobody that they were taken off a list",
 }
 
 _PLAIN = (
@@ -265,7 +265,7 @@ _PLAIN = (
             "details": "has a text of each of its people, and no details",
             "line ends": "sends HTML, in which line ends at the end are nothing",
             "search": "has no directory that could be asked",
-            "revocation": "lets everybody see everybody who has not blocked him",
+            "revocation": "lets everybody see all who have not blocked them",
         },
     ),
     IcqCast(
@@ -289,7 +289,7 @@ def _like_open_oscar_server(cast: OscarCast) -> OscarCast:
     lacks = {
         **cast.lacks,
         "many sign-ons": "takes ten logins in a minute",
-        "unknown names": "says of a name that nobody has what it says of who is offline",
+        "unknown names": "answers for an unknown name as for a contact who is offline",
     }
     return attrs.evolve(
         cast,

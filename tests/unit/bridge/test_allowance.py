@@ -105,6 +105,19 @@ async def test_flapping_user_leaves_logins_to_others(autojump_clock: MockClock) 
     assert per_window(flaps, 60.0) == 5
 
 
+async def test_user_with_fewer_logins_goes_first(autojump_clock: MockClock) -> None:
+    allowance, log = Allowance(LoginLimit("x", 4, 60.0)), Log()
+    await log_in(allowance, log, "nurse")
+    await trio.sleep(10)
+    for user in ("romeo", "mercutio", "tybalt"):
+        await log_in(allowance, log, user)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log_in, allowance, log, "romeo")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(log_in, allowance, log, "juliet")
+    assert log[-2:] == [("juliet", 60.0), ("romeo", 70.0)]
+
+
 async def test_hold_stops_all_logins(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

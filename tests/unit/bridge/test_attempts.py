@@ -50,6 +50,15 @@ async def test_own_account_forgives_no_other_guesses(autojump_clock: MockClock) 
     assert attempts.wait_seconds("tybalt", "romeo") == 30.0
 
 
+async def test_own_failure_first_hides_no_guesses(autojump_clock: MockClock) -> None:
+    attempts = Attempts()
+    attempts.failed("tybalt", "tybalt")
+    for _ in range(2):
+        attempts.failed("tybalt", "romeo")
+        attempts.passed("tybalt", "tybalt")
+    assert attempts.wait_seconds("tybalt", "romeo") == 30.0
+
+
 async def test_many_users_cannot_guess_one_account(autojump_clock: MockClock) -> None:
     attempts = Attempts()
     allowed = [await guess(attempts, f"user{number}", "romeo") for number in range(50)]

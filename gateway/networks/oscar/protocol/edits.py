@@ -75,7 +75,7 @@ class Refused(Exception):
 
 
 def add(roster: Roster, command: base.AddContact, shown_as: str, *, looks: bool = False) -> Edit:
-    """Put somebody on the list, and ask him where he has to be asked.
+    """Put somebody on the list, and ask them if they have to be asked.
 
     `looks`: the service may ask by itself. It changes the item then, and need not tell.
     """
